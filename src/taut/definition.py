@@ -1,0 +1,152 @@
+"""What was asked: the definition of a study, as one immutable value.
+
+A definition is what `study.toml` or `taut.Study(...)` says, checked and complete. It is stored as
+JSON in the study directory; a changed budget or an extended space makes a new *revision*, and every
+started trial names the revision that it was chosen under.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from taut.errors import InputError
+from taut.space import Space
+from taut.space.expression import Expression
+
+__all__ = ["Budget", "Definition", "Evaluation", "Method", "Objective", "Results"]
+
+
+class Objective(msgspec.Struct, frozen=True):
+    """A metric and the direction in which it gets better."""
+
+    metric: str
+    minimize: bool = True
+
+
+class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When to stop starting trials: whichever bound is reached first.
+
+    trials: finished trials of the whole study, over all workers and resumptions.
+    hours: hours of wall-clock time during which at least one trial was running.
+    gpu_hours: GPU-hours over all trials.
+    until: an expression on metrics, for instance ``eval_loss <= 1.9``; one trial that fulfils it is enough.
+    """
+
+    trials: int | None = None
+    hours: float | None = None
+    gpu_hours: float | None = None
+    until: str | None = None
+
+
+class Method(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A sampler or pruner by name, with its own options."""
+
+    method: str
+    options: dict[str, Any] = {}
+
+
+class Results(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a command's numbers come back, besides `$TAUT_REPORT`.
+
+    stdout: ``"hf"`` (printed dicts of the Hugging Face Trainer) or a regular expression with named groups.
+    json: a path, relative to the trial's directory, of a JSON, JSON-lines or trainer_state.json file.
+    csv: a path of a CSV file with a header; each row is a step.
+    tensorboard: a directory of event files (its reader must be installed).
+    """
+
+    stdout: str | None = None
+    json: str | None = None
+    csv: str | None = None
+    tensorboard: str | None = None
+
+
+class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a trial is evaluated when it is not a Python callable of the running program.
+
+    command: argument list template (already split into words), or None.
+    function: ``"module:attribute"``, or None.
+    style: how ``{args}`` spells a parameter.
+    config: path of a YAML, JSON or TOML file, relative to `base`, of which ``{config}`` is a patched copy.
+    timeout: seconds of wall-clock time for each trial, or None.
+    cwd: working directory relative to `base`; None is the trial's own directory.
+    base: directory that relative names start from, as seen from the study directory or absolute.
+    """
+
+    command: list[str] | None = None
+    function: str | None = None
+    style: Literal["--k v", "--k=v", "k=v", "a.b=v"] = "--k v"
+    config: str | None = None
+    timeout: float | None = None
+    cwd: str | None = None
+    base: str = "."
+    results: Results = Results()
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """Everything that was asked of a study.
+
+    space: JSON form of the space (see `Space.to_json`); `Definition.parsed_space` builds it.
+    retries: how often a trial whose worker died is started again.
+    on: settings of the places where trials run (local, slurm, hyperqueue), as `[on.*]` of the file gives them.
+    """
+
+    name: str
+    space: dict[str, Any]
+    objectives: list[Objective]
+    seed: int = 0
+    subject_to: list[str] = []
+    budget: Budget = Budget()
+    sampler: Method = Method("random")
+    pruner: Method | None = None
+    retries: int = 3
+    evaluation: Evaluation = Evaluation()
+    on: dict[str, dict[str, Any]] = {}
+
+    def to_json(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+
+    @staticmethod
+    def from_json(data: bytes) -> Definition:
+        return msgspec.json.decode(data, type=Definition)
+
+    def parsed_space(self) -> Space:
+        return Space.from_json(self.space)
+
+    def check(self) -> None:
+        """Raise `InputError` for what the types cannot say."""
+        if not self.objectives:
+            raise InputError("no objective; name a metric, for instance minimize = \"loss\"", ("minimize",))
+        seen: set[str] = set()
+        for objective in self.objectives:
+            if not objective.metric.isidentifier():
+                raise InputError(
+                    f"{objective.metric!r} is not a metric name; use letters, digits and _, for instance eval_loss",
+                    ("minimize" if objective.minimize else "maximize",),
+                )
+            if objective.metric in seen:
+                raise InputError(f"{objective.metric!r} is named twice as an objective", ("minimize",))
+            seen.add(objective.metric)
+        for text in self.subject_to:
+            _check_condition(text, "subject_to")
+        budget = self.budget
+        for name in ("trials", "hours", "gpu_hours"):
+            value = getattr(budget, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{value} must be above 0", ("budget", name))
+        if budget.until is not None:
+            _check_condition(budget.until, "budget", "until")
+        if not 0 <= self.retries <= 1000:
+            raise InputError(f"{self.retries} must lie between 0 and 1000", ("retries",))
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"{self.seed} must lie between 0 and 2**63 - 1", ("seed",))
+
+
+def _check_condition(text: str, *at: str) -> None:
+    try:
+        expression = Expression.parse(text)
+        if expression.check(dict.fromkeys(expression.names, "float")) != "bool":
+            raise InputError(f"{text!r} is a number, not a condition; compare it, for instance {text} <= 40")
+    except InputError as error:
+        raise error.under(*at) from None

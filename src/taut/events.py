@@ -1,0 +1,146 @@
+"""What can happen in a study, and how it stands in a log: one line of JSON for each event.
+
+    {"e":"started","v":1,"n":7,"a":0,"x":{"lr":0.001},...,"crc":"5f1c0a9b"}
+
+`v` is the version of the format. `crc` is the CRC-32 of everything before it; a line that does not
+match was damaged. Field names are one letter where the event is frequent, since every worker reads
+every line. Events are facts: they are never changed, and their order across writers carries no meaning
+(`snapshot.py` folds them so that any order gives the same state).
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = [
+    "VERSION",
+    "Closed",
+    "Event",
+    "Finished",
+    "Opened",
+    "Released",
+    "Reported",
+    "Started",
+    "decode",
+    "encode",
+    "intact",
+]
+
+VERSION = 1
+_TAIL = len(',"crc":"00000000"}')
+
+
+class Opened(msgspec.Struct, frozen=True, tag_field="e", tag="opened"):
+    """A writer begins. It says who it is, so that others can find out whether it still lives."""
+
+    host: str
+    boot: str  # the machine's boot id; another one means the process cannot live any more
+    space: str  # the process-id namespace; process numbers mean nothing outside it
+    pid: int
+    born: str  # the process's start time in clock ticks after boot, since process numbers are reused
+    user: str
+    environment: dict[str, str]
+    t: float
+    v: int = VERSION
+
+
+class Started(msgspec.Struct, frozen=True, tag_field="e", tag="started"):
+    """Attempt `a` of trial `n` begins with parameters `x`, chosen under revision `r` of the definition.
+
+    `c` is the end of the block of numbers that `n` was claimed with. `seen` is what the decision had
+    read of other writers' logs: [writer, lines, writer, lines, ...], only what changed since this writer's
+    previous start; absent where the sampler looks at no history.
+    """
+
+    n: int
+    a: int
+    x: dict[str, Any]
+    r: int
+    c: int
+    t: float
+    seen: list[int] | msgspec.UnsetType = msgspec.UNSET
+    v: int = VERSION
+
+
+class Reported(msgspec.Struct, frozen=True, tag_field="e", tag="reported"):
+    """Intermediate values `y` of a running attempt at step `s`."""
+
+    n: int
+    a: int
+    s: float
+    y: dict[str, float | None]
+    t: float
+    v: int = VERSION
+
+
+class Finished(msgspec.Struct, frozen=True, tag_field="e", tag="finished"):
+    """Attempt `a` of trial `n` came to its end: `y` holds its metrics, or `error` says why there are none."""
+
+    n: int
+    a: int
+    state: Literal["complete", "pruned", "failed"]
+    y: dict[str, float | None]
+    t: float
+    error: str | msgspec.UnsetType = msgspec.UNSET
+    v: int = VERSION
+
+
+class Released(msgspec.Struct, frozen=True, tag_field="e", tag="released"):
+    """Attempt `a` of trial `n` ends without a result; the trial goes back to the queue.
+
+    `blame` is true where the trial may be the reason (its worker died), false where it is not
+    (the user stopped the study, or the attempt never began). Blame is limited by `retries`.
+    """
+
+    n: int
+    a: int
+    why: str
+    blame: bool
+    t: float
+    v: int = VERSION
+
+
+class Closed(msgspec.Struct, frozen=True, tag_field="e", tag="closed"):
+    """A writer ends in good order; its file will not grow any more."""
+
+    t: float
+    v: int = VERSION
+
+
+Event = Opened | Started | Reported | Finished | Released | Closed
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Event).decode
+
+
+def encode(event: Event) -> bytes:
+    """The event's line, newline included."""
+    body = _encode(event)[:-1]
+    return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def intact(line: bytes) -> bool:
+    """Whether a line (without its newline) matches its checksum."""
+    try:
+        return zlib.crc32(line[:-_TAIL]) == int(line[-10:-2], 16)
+    except ValueError:
+        return False
+
+
+def decode(line: bytes) -> Event:
+    """The event in an intact line; `ValueError` says what is wrong with any other."""
+    if not intact(line):
+        raise ValueError("the checksum does not match: the line is damaged")
+    try:
+        event: Event = _decode(line)
+    except msgspec.DecodeError as error:
+        version = msgspec.json.decode(line).get("v")
+        if version != VERSION:
+            raise ValueError(f"format {version} is newer than this taut reads ({VERSION}): upgrade taut") from None
+        raise ValueError(f"not an event: {error}") from None
+    if event.v != VERSION:
+        raise ValueError(f"format {event.v} is newer than this taut reads ({VERSION}): upgrade taut")
+    return event

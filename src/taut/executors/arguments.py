@@ -1,0 +1,203 @@
+"""From a command's template and a trial's parameters to its argument list; pure, without a shell.
+
+Each word of the template becomes one argument, whatever the values hold; only ``{args}`` and a list
+in the style ``--k v`` become several. Values are spelled the same everywhere: floats in their shortest
+exact form, ``true`` and ``false``, ``null`` where a missing value must be said at all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from taut.errors import InputError, nearest
+
+__all__ = ["OWN", "Style", "Template", "spell", "text_of"]
+
+Style = Literal["--k v", "--k=v", "k=v", "a.b=v"]
+
+OWN = ("args", "base", "config", "trial", "trial_dir")
+"""Placeholders that are no parameters."""
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|([{}])|[^{}]+")
+_AT = ("command",)
+
+
+def text_of(value: Any) -> str:
+    """A value as one text: lists as JSON without blanks."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return repr(value)  # the shortest text that reads back as the same number
+    return json.dumps(
+        list(value) if isinstance(value, tuple) else value, separators=(",", ":"), ensure_ascii=False
+    )
+
+
+def spell(name: str, value: Any, style: Style) -> list[str]:
+    """The words by which ``{args}`` gives one parameter."""
+    if style == "k=v":
+        return [f"{name}={text_of(value)}"]
+    if style == "a.b=v":
+        return [f"{name.replace('__', '.')}={text_of(value)}"]
+    if value is None:
+        return []
+    if style == "--k=v":
+        return [f"--{name}={text_of(value)}"]
+    return _option(f"--{name}", value)
+
+
+def _option(option: str, value: Any) -> list[str]:
+    """``--k v``; a value that begins with a dash is glued on, since scripts take it for an option."""
+    if not isinstance(value, (list, tuple)):
+        text = text_of(value)
+        glue = text.startswith("-") and option.startswith("--")
+        return [f"{option}={text}"] if glue else [option, text]
+    texts = [text_of(element) for element in value]
+    if len(texts) == 1:
+        return _option(option, texts[0])
+    for element, text in zip(value, texts, strict=True):
+        if text.startswith("-") and isinstance(element, str):
+            raise InputError(
+                f"{text!r} in a list begins with '-', and as a word of its own it would be taken for an "
+                'option; use style = "--k=v"',
+                ("space", option.lstrip("-")),
+            )
+    return [option, *texts]
+
+
+class Slot(NamedTuple):
+    """A placeholder within a word."""
+
+    name: str
+
+
+class Pair(NamedTuple):
+    """An option and, as the next word, a parameter: ``--momentum {momentum}``."""
+
+    option: str
+    name: str
+
+
+Word = tuple["str | Slot", ...]
+
+
+class Template:
+    """A parsed command. `names` are the placeholders that it uses.
+
+    parameters: names of the space, to refuse unknown placeholders; None leaves that unchecked.
+    Raises `InputError` for a lone brace, an unknown placeholder, or ``{args}`` within a longer word.
+    """
+
+    def __init__(self, words: Sequence[str], style: Style, parameters: Collection[str] | None = None) -> None:
+        self._style = style
+        parsed = [_parse(word) for word in words]
+        self.names = frozenset(part.name for word in parsed for part in word if isinstance(part, Slot))
+        for text, word in zip(words, parsed, strict=True):
+            if Slot("args") in word and len(word) > 1:
+                raise InputError(f"{text!r}: {{args}} becomes several words and must stand alone", _AT)
+        if parameters is not None:
+            for name in sorted(self.names):
+                _check(name, parameters)
+        self._words = _paired(parsed)
+
+    def expand(self, params: Mapping[str, Any], places: Mapping[str, str]) -> list[str]:
+        """The argument list for `params` (inactive ones absent); `places` holds the texts of `OWN`.
+
+        What has no value is left out together with its option: ``--momentum {momentum}``,
+        ``--momentum={momentum}`` and ``momentum={momentum}`` vanish; within other words it is empty text.
+        """
+        given: dict[str, Any] = dict(params)
+        if self._style.startswith("--"):
+            given = {name: value for name, value in given.items() if value is not None}
+        return [text for word in self._words for text in self._expand(word, given, places)]
+
+    def program(self, base: str) -> str:
+        """The first word; only ``{base}`` may stand in it, so that it can be looked for beforehand."""
+        word = self._words[0]
+        if isinstance(word, Pair) or any(isinstance(part, Slot) and part.name != "base" for part in word):
+            raise InputError(
+                "the program itself cannot be a parameter; begin the command with a fixed name", _AT
+            )
+        return "".join(part if isinstance(part, str) else base for part in word)
+
+    def _expand(self, word: Word | Pair, given: Mapping[str, Any], places: Mapping[str, str]) -> list[str]:
+        if isinstance(word, Pair):
+            if word.name not in given:
+                return []
+            value = given[word.name]
+            return _option(word.option, value) if self._style == "--k v" else [word.option, text_of(value)]
+        if word == (Slot("args"),):
+            return [text for name, value in given.items() for text in spell(name, value, self._style)]
+        last = word[-1] if word else ""
+        if isinstance(last, Slot) and last.name not in OWN:
+            option = word[0] if len(word) == 2 else ""
+            whole = len(word) == 1 or (isinstance(option, str) and re.fullmatch(r"[^=]+=", option))
+            if whole and last.name not in given:
+                return []
+            if len(word) == 1 and self._style == "--k v" and isinstance(given[last.name], (list, tuple)):
+                return [text_of(element) for element in given[last.name]]
+        return ["".join(part if isinstance(part, str) else _fill(part, given, places) for part in word)]
+
+
+def _fill(slot: Slot, given: Mapping[str, Any], places: Mapping[str, str]) -> str:
+    if slot.name in OWN:
+        return places[slot.name]
+    return text_of(given[slot.name]) if slot.name in given else ""
+
+
+def _paired(words: Sequence[Word]) -> list[Word | Pair]:
+    """`words` with each option and the parameter that follows it in one."""
+    result: list[Word | Pair] = []
+    for word in words:
+        part = word[0] if len(word) == 1 else ""
+        before = result[-1] if len(result) > 1 else ()  # the first word is the program
+        if (
+            isinstance(part, Slot)
+            and part.name not in OWN
+            and not isinstance(before, Pair)
+            and len(before) == 1
+            and isinstance(before[0], str)
+            and re.fullmatch(r"--?[A-Za-z][^=]*", before[0])
+        ):
+            result[-1] = Pair(before[0], part.name)
+        else:
+            result.append(word)
+    return result
+
+
+def _parse(text: str) -> Word:
+    parts: list[str | Slot] = []
+    for token in _TOKEN.finditer(text):
+        found, name, brace = token[0], token[1], token[2]
+        if brace is not None or (name is not None and not name.isidentifier()):
+            raise InputError(
+                f"{found!r} in {text!r} is no placeholder; write {{{{ and }}}} for literal braces", _AT
+            )
+        if name is not None:
+            parts.append(Slot(name))
+            continue
+        literal = found[0] if found in ("{{", "}}") else found
+        if parts and isinstance(parts[-1], str):
+            literal = parts.pop() + literal  # type: ignore[operator]
+        parts.append(literal)
+    return tuple(parts)
+
+
+def _check(name: str, parameters: Collection[str]) -> None:
+    if name in OWN:
+        if name in parameters:
+            raise InputError(
+                f"{{{name}}} has a meaning of its own, and there is a parameter {name!r} too; "
+                "rename the parameter",
+                _AT,
+            )
+    elif name not in parameters:
+        own = ", ".join(f"{{{known}}}" for known in OWN)
+        raise InputError(
+            f"{{{name}}} is not a parameter{nearest(name, [*parameters, *OWN])}; "
+            f"placeholders are the parameters' names, {own}",
+            _AT,
+        )

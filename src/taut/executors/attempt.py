@@ -1,0 +1,130 @@
+"""One command that runs: its files, its process group, and what is to be said of its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from taut.executors.base import Report, Task
+from taut.resultlines import Row
+from taut.results import Collector, Sources
+
+__all__ = ["Attempt"]
+
+_LAST_LINES = 20
+_LAST_BYTES = 1 << 16
+_GRACE = 1.0  # seconds between SIGTERM and SIGKILL after a timeout
+_NUMBER_STAYS = hasattr(os, "waitid")
+
+
+class Attempt:
+    """A running command in a session and process group of its own.
+
+    `process.pid` is also the number of the group. Whoever sees the command's end calls `reap` once.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        directory: Path,
+        sources: Sources,
+        timeout: float | None,
+    ) -> None:
+        suffix = f".{task.attempt}" if task.attempt else ""
+        self.task = task
+        self.stdout = directory / f"stdout{suffix}"
+        self.stderr = directory / f"stderr{suffix}"
+        self.report = directory / f"report.jsonl{suffix}"
+        self.report.unlink(missing_ok=True)  # this attempt may have been begun before
+        self.stdout.unlink(missing_ok=True)
+        self.collector: Collector = sources.collect(directory, self.report, self.stdout)
+        self.process: subprocess.Popen[bytes]
+        self._timeout = timeout
+        self._timed_out = False
+        self.deadline = float("inf")
+        """When `expire` must be called, on the monotonic clock."""
+
+    def launch(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> None:
+        """Start the command. Raises OSError or ValueError if the system refuses it."""
+        with open(self.stdout, "wb") as stdout, open(self.stderr, "wb") as stderr:
+            self.process = subprocess.Popen(
+                arguments,
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        if self._timeout is not None:
+            self.deadline = time.monotonic() + self._timeout
+
+    def ended(self) -> bool:
+        """Whether the command has ended. Its number stays taken until `reap` where the system can do that."""
+        if self.process.returncode is not None:  # an interrupt came between `reap` and what follows it
+            return True
+        if _NUMBER_STAYS:
+            found = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            return found is not None
+        return self.process.poll() is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the whole group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for zombies
+            os.killpg(self.process.pid, number)
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed: ask the group to end; at the next deadline kill it."""
+        self.signal(signal.SIGKILL if self._timed_out else signal.SIGTERM)
+        self.deadline = float("inf") if self._timed_out else now + _GRACE
+        self._timed_out = True
+
+    def reap(self) -> None:
+        """Kill what is left of the group (data loaders, servers), then let its number go."""
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def reports(self, rows: Sequence[Row]) -> list[Report]:
+        task = self.task
+        return [
+            Report(task.number, task.attempt, row.step, row.values) for row in rows if row.step is not None
+        ]
+
+    def failure(self) -> str | None:
+        """Why the ended command failed, with its last lines; None if it ended well."""
+        if self._timed_out:
+            why = f"timed out after {self._timeout:g} s"
+        elif self.process.returncode:
+            why = _ending(self.process.returncode)
+        else:
+            return None
+        lines = _last_lines(self.stderr) or _last_lines(self.stdout)
+        return "\n".join([why, *lines])
+
+
+def _ending(code: int) -> str:
+    if code > 0:
+        # 128 + 9 is how a shell in between says that its child was killed.
+        return f"exit code {code}" + (" (killed by SIGKILL; out of memory?)" if code == 137 else "")
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _last_lines(path: Path) -> list[str]:
+    """The last lines with text; of a progress bar only its last state."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
+    return [line for line in lines if line][-_LAST_LINES:]

@@ -1,0 +1,87 @@
+"""What every executor offers: `slots` places in which trials run.
+
+An executor starts a task, and says later what became of it. It holds no state of the study: the
+worker that owns it decides what to start and writes down what happened.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+__all__ = ["Died", "Executor", "Message", "Outcome", "Report", "Task"]
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One attempt of one trial, ready to be evaluated."""
+
+    number: int
+    attempt: int
+    params: dict[str, Any]
+    directory: str | None  # absolute path of trials/<number>, not made yet; None for a study in memory
+    seed: int
+
+
+class Report(msgspec.Struct, frozen=True, tag="report"):
+    """Intermediate values of a running attempt."""
+
+    number: int
+    attempt: int
+    step: float
+    values: dict[str, float]
+
+
+class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
+    """The end of an attempt: `values` if it went well, else `error` (a traceback or the last lines)."""
+
+    number: int
+    attempt: int
+    values: dict[str, Any]
+    error: str | None = None
+    pruned: bool = False
+
+
+class Died(msgspec.Struct, frozen=True, tag="died"):
+    """The process of an attempt vanished without a word; the trial may be tried again."""
+
+    number: int
+    attempt: int
+    why: str
+
+
+Message = Report | Outcome | Died
+
+
+class Executor(ABC):
+    """`slots` places in which trials run; see `taut.executors` for the kinds."""
+
+    slots: int
+
+    @abstractmethod
+    def start(self, task: Task) -> None:
+        """Begin `task` in a free slot. Never called with all slots taken."""
+
+    @abstractmethod
+    def poll(self, timeout: float) -> Sequence[Message]:
+        """What happened since the last poll; waits up to `timeout` seconds for something to happen."""
+
+    @abstractmethod
+    def stop(self, kill: bool = False) -> None:
+        """End everything that runs: ask first and kill after at most 1.5 s, or kill at once. Idempotent."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release processes and files once nothing runs."""
+
+    @staticmethod
+    def trial_directory(task: Task) -> Path:
+        """The task's own directory, made when first needed."""
+        if task.directory is None:
+            raise RuntimeError("a trial of a study in memory has no directory")
+        path = Path(task.directory)
+        path.mkdir(parents=True, exist_ok=True)
+        return path

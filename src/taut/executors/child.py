@@ -1,0 +1,131 @@
+"""A warm Python process that evaluates one trial after another: what a `PoolExecutor` slot runs.
+
+    python -m taut.executors.child FD
+
+It talks to its parent over the socket FD in MessagePack. The objective is imported by name, or arrives
+once, pickled by the parent itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+
+import msgspec
+
+from taut.errors import InputError
+from taut.executors.base import Outcome, Report, Task
+from taut.executors.objective import Objective, call, load, takes_trial
+from taut.trial import Trial
+from taut.verdict import numbers
+
+__all__ = ["Answer", "Asks", "Broken", "Ready", "Setup"]
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """What a child needs to know before its first trial."""
+
+    path: list[str]  # import path
+    name: str | None  # the objective, "module:attribute" ...
+    pickled: bytes | None  # ... or by value
+    names: list[str]  # of the space's parameters
+    main: str  # the metric that a bare number is the value of
+    pruning: bool  # whether `should_stop` has anybody to ask
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The objective is loaded."""
+
+
+class Broken(msgspec.Struct, frozen=True, tag="broken"):
+    """The objective cannot be loaded."""
+
+    error: str
+
+
+class Asks(msgspec.Struct, frozen=True, tag="asks"):
+    """Should this attempt stop?"""
+
+    number: int
+    attempt: int
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer"):
+    stop: bool
+
+
+Said = Ready | Broken | Asks | Report | Outcome
+Heard = Task | Answer
+
+encode = msgspec.msgpack.Encoder().encode
+decode_said = msgspec.msgpack.Decoder(Said).decode
+
+
+class _Pipe:
+    """The channel of the trials in this process."""
+
+    def __init__(self, connection: Connection, pruning: bool) -> None:
+        self._connection = connection
+        self._pruning = pruning
+
+    def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
+        self._connection.send_bytes(encode(Report(trial.number, trial.attempt, step, numbers(values))))
+
+    def should_stop(self, trial: Trial) -> bool:
+        if not self._pruning:
+            return False
+        self._connection.send_bytes(encode(Asks(trial.number, trial.attempt)))
+        return msgspec.msgpack.decode(self._connection.recv_bytes(), type=Answer).stop
+
+    def tell(self, trial: Trial, values: Mapping[str, float]) -> None:
+        trial.last.update(numbers(values))
+        trial.told = True
+
+
+def main(descriptor: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = Connection(descriptor)
+    setup = msgspec.msgpack.decode(connection.recv_bytes(), type=Setup)
+    try:
+        objective, with_trial = _load(setup)
+    except BaseException as error:
+        text = str(error) if isinstance(error, InputError) else traceback.format_exc()
+        connection.send_bytes(encode(Broken(text)))
+        return
+    connection.send_bytes(encode(Ready()))
+    pipe = _Pipe(connection, setup.pruning)
+    while True:
+        try:
+            task = msgspec.msgpack.decode(connection.recv_bytes(), type=Task)
+        except EOFError:
+            return  # the worker is done with us, or gone
+        trial = Trial(task.number, task.attempt, task.params, pipe, seed=task.seed, directory=task.directory)
+        outcome = call(objective, trial, with_trial, setup.main)
+        connection.send_bytes(encode(_plain(outcome)))
+
+
+def _load(setup: Setup) -> tuple[Objective, bool]:
+    sys.path[:] = setup.path
+    if setup.pickled is not None:
+        import pickle  # the bytes come from our own parent, through a socket that nobody else has
+
+        objective: Objective = pickle.loads(setup.pickled)
+    else:
+        assert setup.name is not None
+        objective = load(setup.name)
+    return objective, takes_trial(objective, setup.names)
+
+
+def _plain(outcome: Outcome) -> Outcome:
+    """Metrics as floats, since NumPy's or PyTorch's own cannot go through the pipe."""
+    try:
+        return msgspec.structs.replace(outcome, values=numbers(outcome.values))
+    except InputError as error:
+        return msgspec.structs.replace(outcome, values={}, error=outcome.error or str(error))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,95 @@
+"""Calling a user's objective: how it takes its trial, and what it may return."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from taut.errors import InputError, nearest
+from taut.executors.base import Outcome
+from taut.trial import Trial, TrialPruned
+
+__all__ = ["Objective", "call", "load", "takes_trial"]
+
+Objective = Callable[..., Any]
+
+
+def load(name: str, base: str | None = None) -> Objective:
+    """The objective `"module:attribute"`, with `base` in front of the import path."""
+    module_name, _, attribute = name.partition(":")
+    if base is not None and base not in sys.path:
+        sys.path.insert(0, base)
+    try:
+        target: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name not in (module_name, module_name.partition(".")[0]):
+            raise  # the module is there, and misses something itself
+        where = f" (looked in {base} first)" if base else ""
+        raise InputError(f"{name!r}: there is no module {module_name!r}{where}", ("function",)) from None
+    for part in attribute.split("."):
+        if not hasattr(target, part):
+            known = [key for key, value in vars(target).items() if callable(value)]
+            raise InputError(f"{name!r}: {module_name} has no {part!r}{nearest(part, known)}", ("function",))
+        target = getattr(target, part)
+    if not callable(target):
+        raise InputError(f"{name!r} is a {type(target).__name__}, not a function", ("function",))
+    objective: Objective = target
+    return objective
+
+
+def takes_trial(objective: Objective, names: Collection[str]) -> bool:
+    """Whether to call `objective(trial)` rather than `objective(**params)`.
+
+    It takes a trial if its only required parameter is none of the space's names.
+    """
+    try:
+        parameters = inspect.signature(objective).parameters.values()
+    except (TypeError, ValueError):
+        return True  # a builtin without a signature
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return False
+    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    if len(required) == 1 and (required[0].name == "trial" or required[0].name not in names):
+        return True
+    takes = {p.name for p in parameters}
+    missing = [p.name for p in required if p.name not in names]
+    unknown = [name for name in names if name not in takes]
+    if missing or unknown:
+        problem = (
+            f"asks for {', '.join(missing)}, which the space does not have"
+            if missing
+            else f"does not take {', '.join(unknown)}"
+        )
+        label = getattr(objective, "__name__", "the objective")
+        raise InputError(
+            f"{label}() {problem}; write {label}(trial) and read trial.params, or {label}({', '.join(names)})"
+        )
+    return False
+
+
+def call(objective: Objective, trial: Trial, with_trial: bool, main: str) -> Outcome:
+    """Evaluate `trial`. `main` names the objective that a bare number is the value of."""
+    try:
+        result = objective(trial) if with_trial else objective(**trial.params)
+    except Exception as error:
+        if isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned":
+            return Outcome(trial.number, trial.attempt, trial.last, pruned=True)
+        return Outcome(trial.number, trial.attempt, {}, error=_trace(error))
+    if result is None:
+        return Outcome(trial.number, trial.attempt, trial.last)
+    if isinstance(result, Mapping):
+        return Outcome(trial.number, trial.attempt, {**trial.last, **result})
+    if isinstance(result, (tuple, list, str)):
+        message = f"the objective returned a {type(result).__name__}; return a number, or a dict of metrics by name"
+        return Outcome(trial.number, trial.attempt, {}, error=message)
+    return Outcome(trial.number, trial.attempt, {**trial.last, main: result})
+
+
+def _trace(error: BaseException) -> str:
+    """The traceback from the objective on: our own frame above it tells the user nothing."""
+    below = error.__traceback__.tb_next if error.__traceback__ else None
+    return "".join(traceback.format_exception(type(error), error, below or error.__traceback__)).rstrip()

@@ -1,0 +1,179 @@
+"""Patched copies of a script's own configuration file: YAML, JSON or TOML, one for each trial."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from taut.errors import InputError, nearest
+
+__all__ = ["ConfigFile"]
+
+_AT = ("config",)
+
+
+class ConfigFile:
+    """A configuration file whose values parameters replace by name.
+
+    ``lr`` is the key lr, ``model__lr`` the key lr in the table model, ``layers__0__size`` reaches into
+    the first element of a list. Comments are not copied. A key that no active parameter names keeps
+    the file's value. Raises `InputError` for a file that cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._kind = path.suffix.lower()
+        if self._kind not in (".json", ".yaml", ".yml", ".toml"):
+            raise InputError(f"{path.name!r} is of no known kind; give a .yaml, .json or .toml file", _AT)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}", _AT) from None
+        self._tree = self._load(data)
+
+    def check(self, parameters: Iterable[str], elsewhere: Collection[str] = ()) -> None:
+        """Raise `InputError` for a parameter that has no key, unless it reaches the command `elsewhere`."""
+        for name in parameters:
+            keys = self._find(name)
+            if keys is None:
+                if name not in elsewhere:
+                    raise InputError(
+                        f"{self.name} has no key {name.replace('__', '.')!r}"
+                        f"{nearest(name, _leaves(self._tree))}; add it there with its usual value, "
+                        f"or give the parameter as {{{name}}} in the command",
+                        ("space", name),
+                    )
+            elif isinstance(self._at(keys), dict):
+                inner = next(iter(self._at(keys)), "key")
+                raise InputError(
+                    f"{name!r} is a whole table in {self.name}; name one of its keys, for instance "
+                    f"{name}__{inner}",
+                    ("space", name),
+                )
+
+    def patched(self, params: Mapping[str, Any]) -> str:
+        """The text of a copy with `params` in it; those without a key are skipped."""
+        tree = copy.deepcopy(self._tree)
+        for name, value in params.items():
+            keys = self._find(name)
+            if keys is not None:
+                place = tree
+                for key in keys[:-1]:
+                    place = place[key]
+                place[keys[-1]] = _like(value, place[keys[-1]])
+        if self._kind == ".json":
+            return json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
+        if self._kind == ".toml":
+            return "\n".join(_toml(tree, ())) + "\n"
+        text: str = _yaml().safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=False)
+        return text
+
+    def _load(self, data: bytes) -> Any:
+        try:
+            if self._kind == ".json":
+                tree = json.loads(data)
+            elif self._kind == ".toml":
+                tree = msgspec.toml.decode(data)
+            else:
+                yaml = _yaml(self.name)
+                try:
+                    tree = yaml.safe_load(data)
+                except yaml.YAMLError as error:
+                    raise ValueError(" ".join(str(error).split())) from None
+        except ValueError as error:  # msgspec's and json's errors are ValueErrors
+            raise InputError(f"{self.name} cannot be read: {error}", _AT) from None
+        if not isinstance(tree, dict):
+            raise InputError(f"{self.name} holds no table of keys and values at its top", _AT)
+        return tree
+
+    def _find(self, name: str) -> tuple[Any, ...] | None:
+        if name in self._tree:
+            return (name,)
+        place: Any = self._tree
+        keys: list[Any] = []
+        for part in name.split("__"):
+            key: Any = int(part) if isinstance(place, list) and part.isdigit() else part
+            try:
+                place = place[key]
+            except (KeyError, IndexError, TypeError):
+                return None
+            keys.append(key)
+        return tuple(keys)
+
+    def _at(self, keys: tuple[Any, ...]) -> Any:
+        place = self._tree
+        for key in keys:
+            place = place[key]
+        return place
+
+
+def _like(value: Any, old: Any) -> Any:
+    """`value` in the kind of number that the file has: scripts often check it."""
+    if isinstance(value, bool) or isinstance(old, bool):
+        return value
+    if isinstance(old, float) and isinstance(value, int):
+        return float(value)
+    if isinstance(old, int) and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _leaves(tree: Any, prefix: str = "") -> Iterator[str]:
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in items:
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{name}__")
+        else:
+            yield name
+
+
+def _yaml(name: str = "") -> Any:
+    try:
+        return importlib.import_module("yaml")
+    except ImportError:
+        raise InputError(
+            f"{name} needs PyYAML, which is not installed: pip install pyyaml, or give a .json or .toml file",
+            _AT,
+        ) from None
+
+
+def _toml(table: Mapping[str, Any], at: tuple[str, ...]) -> list[str]:
+    """Lines of a TOML table: its own values, then the tables inside. TOML has no null: such keys go."""
+    values = [(key, value) for key, value in table.items() if value is not None]
+    lines = [f"{_key(key)} = {_inline(value)}" for key, value in values if not isinstance(value, dict)]
+    for key, value in values:
+        if isinstance(value, dict):
+            inner = (*at, _key(key))
+            lines += ["", f"[{'.'.join(inner)}]", *_toml(value, inner)]
+    return lines
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _quoted(key)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_inline(element) for element in value if element is not None)}]"
+    if isinstance(value, dict):
+        inner = (f"{_key(key)} = {_inline(item)}" for key, item in value.items() if item is not None)
+        return f"{{{', '.join(inner)}}}"
+    return str(value.isoformat())  # dates and times are the rest
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

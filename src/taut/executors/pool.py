@@ -1,0 +1,199 @@
+"""Several slots on this machine: warm Python processes that each load the objective once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from taut.errors import InputError, StudyError
+from taut.executors.base import Died, Executor, Message, Outcome, Report, Task
+from taut.executors.child import Answer, Asks, Broken, Ready, Setup, decode_said, encode
+from taut.executors.guardian import Guardian
+from taut.executors.objective import Objective
+
+__all__ = ["PoolExecutor"]
+
+_GRACE = 1.5
+
+
+class PoolExecutor(Executor):
+    """`slots` warm processes. Choose it for Python objectives that are to run side by side.
+
+    Processes rather than threads: objectives may hold the interpreter lock, change global state or
+    crash. The objective is imported by name where it has one; functions of the main program and closures
+    are sent by value, so no ``if __name__ == "__main__"`` is needed. `asked` answers `trial.should_stop()`.
+
+    Raises `InputError` when the objective cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        objective: Objective | str,
+        *,
+        slots: int,
+        names: Sequence[str],
+        main: str,
+        base: str | None = None,
+        asked: Callable[[int, int], bool] | None = None,
+    ) -> None:
+        self.slots = slots
+        self._asked = asked
+        self._guardian = Guardian()
+        by_name = objective if isinstance(objective, str) else _name(objective)
+        self._setup = Setup(
+            path=[path for path in [base, *sys.path] if path is not None],
+            name=by_name,
+            pickled=None if by_name else _pickle(objective),
+            names=list(names),
+            main=main,
+            pruning=asked is not None,
+        )
+        self._children: list[_Child] = []
+        try:
+            self._children = [_Child(self._setup, self._guardian) for _ in range(slots)]
+            for child in self._children:
+                child.ready()
+        except BaseException:
+            self.stop(kill=True)
+            self.close()
+            raise
+
+    def start(self, task: Task) -> None:
+        child = next(child for child in self._children if child.task is None)
+        if not child.alive:
+            fresh = _Child(self._setup, self._guardian)
+            self._children[self._children.index(child)] = child = fresh
+            child.ready()
+        child.send(task)
+
+    def poll(self, timeout: float) -> Sequence[Message]:
+        busy: dict[Any, _Child] = {child.connection: child for child in self._children if child.task is not None}
+        found: list[Message] = []
+        for connection in wait(list(busy), timeout) if busy else ():
+            found += self._hear(busy[connection])
+        return found
+
+    def _hear(self, child: _Child) -> list[Message]:
+        """All that one child has said by now."""
+        found: list[Message] = []
+        try:
+            while child.task is not None and child.connection.poll():
+                said = decode_said(child.connection.recv_bytes())
+                if isinstance(said, Asks):
+                    stop = self._asked is not None and self._asked(said.number, said.attempt)
+                    child.connection.send_bytes(encode(Answer(stop)))
+                elif isinstance(said, (Report, Outcome)):
+                    found.append(said)
+                    if isinstance(said, Outcome):
+                        child.task = None
+        except (EOFError, OSError):
+            assert child.task is not None
+            found.append(Died(child.task.number, child.task.attempt, f"its process {child.epitaph()}"))
+            child.task = None
+        return found
+
+    def stop(self, kill: bool = False) -> None:
+        for child in self._children:
+            child.signal(signal.SIGKILL if kill else signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        for child in self._children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+            child.signal(signal.SIGKILL)
+            child.task = None
+
+    def close(self) -> None:
+        for child in self._children:
+            child.connection.close()  # an idle child ends by itself
+        self.stop()
+        for child in self._children:
+            child.process.wait()
+            self._guardian.forget(child.process.pid)
+        self._children = []
+        self._guardian.close()
+
+
+class _Child:
+    """One warm process and the socket to it."""
+
+    def __init__(self, setup: Setup, guardian: Guardian) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "taut.executors.child", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, **guardian.environment, "PYTHONPATH": os.pathsep.join(setup.path)},
+            )
+        guardian.watch(self.process.pid)
+        self.connection = Connection(ours.detach())
+        self.connection.send_bytes(encode(setup))
+        self.task: Task | None = None
+
+    def ready(self) -> None:
+        """Wait until the objective is loaded."""
+        try:
+            said = decode_said(self.connection.recv_bytes())
+        except EOFError:
+            raise StudyError(f"a worker process {self.epitaph()} while it loaded the objective") from None
+        if isinstance(said, Broken):
+            raise InputError(f"the objective cannot be loaded in a worker process:\n{said.error.rstrip()}", ("function",))
+        assert isinstance(said, Ready)
+
+    def send(self, task: Task) -> None:
+        self.task = task
+        with contextlib.suppress(OSError):  # it just died: the next poll says so
+            self.connection.send_bytes(encode(task))
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+    def epitaph(self) -> str:
+        """How the process ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(1.0)
+        code = self.process.returncode
+        if code is None:
+            return "closed its connection"
+        if code < 0:
+            hint = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+            return f"was killed by {signal.Signals(-code).name}{hint}"
+        return f"ended with exit code {code}"
+
+
+def _name(objective: Objective) -> str | None:
+    """`module:attribute` if that gives this very object in another process too."""
+    module, qualified = getattr(objective, "__module__", None), getattr(objective, "__qualname__", "")
+    if not module or module == "__main__" or "<" in qualified:
+        return None
+    found: Any = sys.modules.get(module)
+    for part in qualified.split("."):
+        found = getattr(found, part, None)
+    return f"{module}:{qualified}" if found is objective else None
+
+
+def _pickle(objective: Objective | str) -> bytes:
+    import cloudpickle
+
+    try:
+        data: bytes = cloudpickle.dumps(objective)
+    except Exception as error:
+        raise InputError(
+            f"the objective cannot be sent to worker processes: {error}; put it into a module and what it "
+            "needs inside of it, or use workers=1"
+        ) from error
+    return data

@@ -1,0 +1,62 @@
+"""Names in a command that are relative to study.toml, and the program that it starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from taut.errors import InputError
+
+__all__ = ["anchored", "find_program"]
+
+_AT = ("command",)
+
+
+def anchored(word: str, base: Path, cwd: Path | None) -> str:
+    """`word` of a template, made absolute if it is a path that exists relative to `base`.
+
+    Only words with a slash or a dot are looked at, also behind ``--option=``. A path that exists in
+    `cwd` stays as it is, since the command runs there.
+    """
+    if "{" in word or "}" in word:
+        return word
+    option, equals, path = word.partition("=") if word.startswith("-") else ("", "", word)
+    if not path or os.path.isabs(path) or not ("/" in path or "." in path):
+        return word
+    if cwd is not None and os.path.exists(cwd / path):
+        return word
+    if not os.path.exists(base / path):
+        return word
+    found = os.path.normpath(base / path)
+    return option + equals + found.replace("{", "{{").replace("}", "}}")
+
+
+def find_program(word: str, directory: Path) -> str:
+    """The absolute path of the program `word`; a relative path is one in `directory`.
+
+    ``python`` and ``python3`` are this interpreter where PATH has none.
+    Raises `InputError` for a program that is not there or cannot be executed.
+    """
+    if "/" in word:
+        path = os.path.normpath(directory / word)
+        if not os.path.isfile(path):
+            raise InputError(f"the program {word!r} does not exist (looked for {path})", _AT)
+        if not os.access(path, os.X_OK):
+            raise InputError(
+                f"the program {word!r} is not executable; make it so with chmod +x {path}, "
+                "or put its interpreter in front, for instance python",
+                _AT,
+            )
+        return path
+    found = shutil.which(word)
+    if found is not None:
+        return os.path.abspath(found)
+    if word in ("python", "python3") and sys.executable:
+        return sys.executable
+    raise InputError(
+        f"the program {word!r} was not found in PATH; install it, load its module or activate its "
+        "environment first, or give its whole path",
+        _AT,
+    )

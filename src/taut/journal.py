@@ -1,0 +1,219 @@
+"""Where a study's events are kept: a directory that many processes share, or this process's memory.
+
+Both offer the same few things, so that nothing above needs to know which one it is: `append` and `poll`
+events, claim numbers and attempts, tell dead writers from living ones, read and add revisions of the
+definition.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from taut.clock import Clock
+from taut.definition import Definition
+from taut.errors import LogError, StudyError
+from taut.events import Event, Opened
+from taut.liveness import introduce, lost
+from taut.log import Batch, Claims, LogReader, LogWriter, Problem
+
+__all__ = ["FileJournal", "Journal", "MemoryJournal"]
+
+
+class Journal(Protocol):
+    """What a study needs of the place where its events are kept.
+
+    writer: the number under which this process writes. frontier: every trial number below it is claimed.
+    position: lines that this process has written. problems: damaged lines found so far.
+    """
+
+    directory: Path | None
+    problems: list[Problem]
+
+    @property
+    def writer(self) -> int: ...
+    @property
+    def frontier(self) -> int: ...
+    def open(self) -> Opened | None:
+        """Begin to write, if not begun; the first event, or None if it was begun before."""
+
+    def append(self, events: Iterable[Event], durable: bool) -> None: ...
+    def poll(self, thorough: bool) -> list[Batch]: ...
+    def advance(self, frontier: int) -> None: ...
+    def claim(self, count: int, limit: float) -> range | None: ...
+    def claim_attempt(self, number: int, attempt: int) -> int: ...
+    def holder(self, number: int) -> int | None: ...
+    def lost(self, writer: int, who: Opened | None) -> str | None: ...
+    def revisions(self, known: int) -> list[Definition]: ...
+    def revise(self, number: int, definition: Definition) -> bool: ...
+    def touch(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class MemoryJournal:
+    """Keeps nothing: the snapshot is all there is. For studies without a path, and for rehearsals."""
+
+    directory = None
+    writer = 0
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.frontier = 0
+
+    def open(self) -> Opened | None:
+        return None
+
+    def append(self, events: Iterable[Event], durable: bool) -> None:
+        pass
+
+    def poll(self, thorough: bool) -> list[Batch]:
+        return []
+
+    def advance(self, frontier: int) -> None:
+        self.frontier = max(self.frontier, frontier)
+
+    def claim(self, count: int, limit: float) -> range | None:
+        first = self.frontier
+        self.frontier = int(min(first + count, limit))
+        return range(first, self.frontier) if self.frontier > first else None
+
+    def claim_attempt(self, number: int, attempt: int) -> int:
+        return self.writer
+
+    def holder(self, number: int) -> int | None:
+        return self.writer
+
+    def lost(self, writer: int, who: Opened | None) -> str | None:
+        return None
+
+    def revisions(self, known: int) -> list[Definition]:
+        return []
+
+    def revise(self, number: int, definition: Definition) -> bool:
+        return True
+
+    def touch(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class FileJournal:
+    """A study directory. Reading leaves no trace; the first append opens a log file of our own."""
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self.directory: Path | None = directory
+        self._root = directory
+        self._clock = clock
+        self._writer: LogWriter | None = None
+        self._claims = Claims(directory / "claims", -1)
+        self._reader = LogReader(directory / "log")
+        self._pid = os.getpid()
+
+    @property
+    def problems(self) -> list[Problem]:
+        return self._reader.problems
+
+    @property
+    def writer(self) -> int:
+        return -1 if self._writer is None else self._writer.number
+
+    @property
+    def frontier(self) -> int:
+        return self._claims.frontier
+
+    def open(self) -> Opened | None:
+        if self._writer is not None:
+            if self._pid != os.getpid():
+                raise StudyError(
+                    "this study was opened in another process (before a fork); open it again in this one: Study(path)"
+                )
+            return None
+        self._writer = LogWriter(self._root / "log")
+        self._pid = os.getpid()
+        self._claims.writer = self._reader.skip = self._writer.number
+        hello = introduce(self._clock.now())
+        self._writer.append([hello], durable=False)
+        return hello
+
+    def append(self, events: Iterable[Event], durable: bool) -> None:
+        assert self._writer is not None, "open() comes before append()"
+        self._writer.append(events, durable)
+
+    def poll(self, thorough: bool) -> list[Batch]:
+        return self._reader.poll(thorough)
+
+    def torn(self) -> list[Problem]:
+        """Last lines that are not whole, by file: traces of crashes or of writes under way."""
+        return self._reader.torn()
+
+    def advance(self, frontier: int) -> None:
+        self._claims.frontier = max(self._claims.frontier, frontier)
+
+    def claim(self, count: int, limit: float) -> range | None:
+        return self._claims.numbers(count, limit)
+
+    def claim_attempt(self, number: int, attempt: int) -> int:
+        return self._claims.attempt(number, attempt)
+
+    def holder(self, number: int) -> int | None:
+        return self._claims.holder(number)
+
+    def lost(self, writer: int, who: Opened | None) -> str | None:
+        if writer == self.writer:
+            return None
+        if who is None:
+            return f"writer {writer} died before its first word"
+        return lost(who, self._root / "log" / f"{writer:04d}.jsonl")
+
+    # Revisions are immutable files, each created whole and exclusively by linking.
+
+    def revisions(self, known: int) -> list[Definition]:
+        """The definitions from number `known` on."""
+        found = []
+        while True:
+            path = self._root / "definition" / f"{known + len(found):04d}.json"
+            try:
+                found.append(Definition.from_json(path.read_bytes()))
+            except FileNotFoundError:
+                return found
+            except msgspec.DecodeError as error:
+                raise StudyError(f"{path}: the definition cannot be read: {error}; restore it from a copy of the study") from error
+
+    def revise(self, number: int, definition: Definition) -> bool:
+        """Add revision `number`; False if somebody else has added one of that number."""
+        folder = self._root / "definition"
+        path = folder / f"{number:04d}.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            draft = folder / f".draft-{os.getpid()}-{number}"
+            try:
+                with open(draft, "wb") as file:
+                    file.write(definition.to_json())
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.link(draft, path)
+            finally:
+                draft.unlink(missing_ok=True)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise LogError(f"{self._root}: the study cannot be written here: {error.strerror}; choose another directory (--dir)") from error
+        return True
+
+    def touch(self) -> None:
+        if self._writer is not None:
+            with contextlib.suppress(OSError):
+                self._writer.touch()
+
+    def close(self) -> None:
+        if self._writer is not None and self._pid == os.getpid():
+            self._writer.close(self._clock.now())
+        self._reader.close()
+

@@ -1,0 +1,124 @@
+"""Who writes a log, and whether that process still lives.
+
+Asked in this order: the process table, where writer and reader share a machine; else a lease, judged by
+the file server's own clock (both times come from it, so the hosts' clocks do not matter).
+"""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+import platform
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from taut.events import Opened
+
+__all__ = ["LEASE", "introduce", "lost"]
+
+LEASE = 600.0  # seconds without a sign of life after which a writer on another host counts as dead
+
+
+@functools.lru_cache(maxsize=1)
+def _here() -> tuple[str, str, str]:
+    """This machine: host name, boot id, process-id namespace."""
+    return socket.gethostname(), _read("/proc/sys/kernel/random/boot_id").strip(), _link("/proc/self/ns/pid")
+
+
+def introduce(now: float) -> Opened:
+    """The event with which this process begins to write."""
+    host, boot, space = _here()
+    return Opened(
+        host=host,
+        boot=boot,
+        space=space,
+        pid=os.getpid(),
+        born=_born(os.getpid()) or "",
+        user=_user(),
+        environment=_environment(),
+        t=now,
+    )
+
+
+def lost(writer: Opened, log: Path) -> str | None:
+    """Why `writer`, whose file is `log`, must be dead; None while it lives or nobody can tell yet."""
+    host, boot, space = _here()
+    if writer.host == host and writer.boot and writer.boot != boot:
+        return f"{host} was restarted"
+    if writer.host == host and writer.boot == boot and writer.space == space:
+        born = _born(writer.pid)
+        if born is None or (writer.born and born != writer.born):
+            return f"process {writer.pid} on {host} is gone"
+        return None
+    silence = _silence(log)
+    if silence > LEASE:
+        return f"no sign of life from {writer.host} (process {writer.pid}) for {silence:.0f} s"
+    return None
+
+
+def _silence(log: Path) -> float:
+    """Seconds since `log` was last touched, by the clock of the file server."""
+    with tempfile.NamedTemporaryFile(dir=log.parent, prefix=".clock-") as probe:
+        os.utime(probe.fileno())
+        return os.fstat(probe.fileno()).st_mtime - log.stat().st_mtime
+
+
+def _born(pid: int) -> str | None:
+    """The start time of a living process, or None if there is none. A zombie does not live."""
+    if not os.path.isdir("/proc/self"):  # macOS: no process table to read, only whether the number is in use
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:
+            pass
+        return ""
+    text = _read(f"/proc/{pid}/stat")
+    fields = text.rpartition(")")[2].split()  # the name before may itself hold spaces and brackets
+    if len(fields) < 20 or fields[0] in "ZX":
+        return None
+    return fields[19]
+
+
+@functools.lru_cache(maxsize=1)
+def _environment() -> dict[str, str]:
+    import numpy
+
+    return {
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "processor": _processor(),
+        "system": f"{sys.platform} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may have a user number without a name
+        return str(os.getuid())
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""Numbers that trials are judged by."""

@@ -1,0 +1,84 @@
+"""Opening a study: read what is there, take over what changed, or make it new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from taut.clock import Clock
+from taut.definition import Definition
+from taut.errors import InputError
+from taut.journal import FileJournal, Journal, MemoryJournal
+from taut.samplers import registry
+from taut.samplers.base import Sampler
+from taut.snapshot import Snapshot
+from taut.space import Space
+from taut.store import Store
+
+__all__ = ["make_sampler", "open_store"]
+
+
+def open_store(path: Path | None, define: Callable[[Definition | None], Definition | None], clock: Clock) -> Store:
+    """The store of the study in `path` (None: in memory).
+
+    define: from the latest definition there (None: there is no study) to the wanted one. What differs
+    becomes a new revision, if that leaves all trials valid.
+
+    Raises `InputError`, with nothing written, for a wrong or conflicting definition.
+    """
+    journal: Journal = MemoryJournal() if path is None else FileJournal(path, clock)
+    known = journal.revisions(0)
+    now = known[-1] if known else None
+    wanted = define(now)
+    if wanted is None:
+        raise InputError(
+            'a study needs a space: Study(path, taut.Space(...), minimize="loss")'
+            if path is None
+            else f"{path}: there is no study here; give a space and a metric to create one, or check the path"
+        )
+    if now is not None:
+        wanted = msgspec.structs.replace(wanted, name=now.name)
+    if wanted != now:
+        wanted.check()
+        make_sampler(wanted, wanted.parsed_space())
+    if now is not None and wanted != now:
+        _check_change(path, now, wanted)
+    snapshot = Snapshot(known[0] if known else wanted)
+    for definition in known[1:]:
+        snapshot.revise(definition)
+    store = Store(journal, snapshot, make_sampler, clock, saved=bool(known) or path is None)
+    if wanted != snapshot.definition:
+        store.revise(wanted)
+    store.refresh()
+    return store
+
+
+def make_sampler(definition: Definition, space: Space) -> Sampler:
+    """The sampler that a definition asks for, checked against its space."""
+    sampler = registry.make(definition.sampler)
+    sampler.limit(space)
+    return sampler
+
+
+def _check_change(path: Path | None, now: Definition, wanted: Definition) -> None:
+    """Refuse what would make a study's trials incomparable or impossible to replay."""
+    if wanted.objectives != now.objectives:
+        raise InputError(f"{path} is there to {_aim(now)}, not to {_aim(wanted)}; use another directory for another aim")
+    if wanted.seed != now.seed:
+        raise InputError(
+            f"{wanted.seed} differs from the seed of {path}, {now.seed}; use another directory for another seed",
+            ("seed",),
+        )
+    problem = wanted.parsed_space().extension_problem(now.parsed_space())
+    if problem:
+        raise InputError(
+            f"{path} has another space: {problem}; a study can be extended (wider ranges, more choices), "
+            "for any other change use another directory",
+            ("space",),
+        )
+
+
+def _aim(definition: Definition) -> str:
+    return " and ".join(f"{'minimize' if o.minimize else 'maximize'} {o.metric}" for o in definition.objectives)

@@ -1,0 +1,52 @@
+"""What every sampler is: a pure function from what is known to what to try.
+
+A sampler holds its options and nothing else that could change an answer: the same arguments give the
+same proposals, on any worker, today and in a replay. Randomness comes from `(seed, trial number)`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taut.snapshot import Snapshot
+from taut.space import Space
+
+__all__ = ["Codes", "Numbers", "Sampler", "draw"]
+
+Codes = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+
+
+class Sampler(ABC):
+    """Proposes parameters for trials; see `taut.samplers.registry` for the kinds.
+
+    uses_history: whether proposals depend on other trials. If not, `propose` takes no snapshot, can be
+    asked for any number at any time, and needs no study: that is what `taut sample --index I` prints.
+    """
+
+    uses_history: ClassVar[bool] = False
+
+    @abstractmethod
+    def propose(self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None) -> Codes:
+        """(k, d) codes for the k trials `numbers`, which nobody has proposed yet."""
+
+    def limit(self, space: Space) -> int | None:
+        """How many different trials there are to propose; None if there is no end."""
+        return None
+
+    def warning(self, space: Space) -> str | None:
+        """What a user should know before spending on this sampler in this space; None if nothing."""
+        return None
+
+
+def draw(space: Space, unit: NDArray[np.float64], numbers: Numbers) -> Codes:
+    """Codes for points of the unit cube, by the priors; the study's start values go to trial 0."""
+    codes = space.quantile(unit, conditions=False)
+    first = numbers == 0
+    for name, value in space.start.items():
+        codes[first, space.searched.index(name)] = space.parameters[name].code(value)
+    return space.condition(codes)

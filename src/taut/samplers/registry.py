@@ -1,0 +1,49 @@
+"""Samplers by name. Third parties add theirs through the entry point group `taut.samplers`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from importlib.metadata import entry_points
+
+from taut.definition import Method
+from taut.errors import InputError, nearest
+from taut.samplers.base import Sampler
+
+__all__ = ["make", "names"]
+
+_BUILT_IN = {
+    "grid": "taut.samplers.grid:GridSampler",
+    "quasirandom": "taut.samplers.quasirandom:QuasiRandomSampler",
+    "random": "taut.samplers.random:RandomSampler",
+}
+
+
+def names() -> list[str]:
+    """Every method that `[sampler] method` may name."""
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group="taut.samplers"))})
+
+
+def make(method: Method) -> Sampler:
+    """The sampler that `[sampler]` asks for. Raises `InputError` for an unknown method or option."""
+    target = _BUILT_IN.get(method.method) or _outside(method.method)
+    module, _, attribute = target.partition(":")
+    kind = getattr(importlib.import_module(module), attribute)
+    options = [field.name for field in dataclasses.fields(kind)]
+    for name in method.options:
+        if name not in options:
+            allowed = ", ".join(options) or "none"
+            raise InputError(
+                f"unknown option of {method.method!r}{nearest(name, options)}; allowed: {allowed}", ("sampler", name)
+            )
+    sampler: Sampler = kind(**method.options)
+    return sampler
+
+
+def _outside(name: str) -> str:
+    for point in entry_points(group="taut.samplers"):
+        if point.name == name:
+            return point.value
+    raise InputError(
+        f"no sampler is named {name!r}{nearest(name, names())}; there are: {', '.join(names())}", ("sampler", "method")
+    )

@@ -1,0 +1,347 @@
+"""The state of a study: the fold of its events, in columns.
+
+Folding *commutes over writers*: each writer's events are applied in their order, but how the writers are
+interleaved makes no difference. That is what lets any number of workers read each other's files in
+any order and agree, and lets a decision be replayed from the line counts it had seen. The rule behind it:
+a trial is what its highest attempt says; whatever a lower attempt says is kept in the log and not counted.
+
+Row n of every column is trial n. Parameters and metrics arrive as dictionaries and are moved into NumPy
+columns only when somebody looks at them, many at once.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taut.definition import Definition
+from taut.events import Event, Finished, Opened, Released, Reported, Started
+from taut.space import Space
+from taut.trial import State, TrialRecord
+
+__all__ = ["Reports", "Snapshot"]
+
+FloatArray = NDArray[np.float64]
+Scalar = TypeVar("Scalar", bound=np.generic)
+_STATES = {"complete": State.COMPLETE, "pruned": State.PRUNED, "failed": State.FAILED}
+
+
+class Reports(NamedTuple):
+    """Intermediate values of one metric, in the order read: columns of equal length."""
+
+    number: NDArray[np.int64]
+    step: FloatArray
+    value: FloatArray
+    time: FloatArray
+
+
+class Snapshot:
+    """What is known of a study. `apply` events to it; read its columns, never write to them.
+
+    revisions: the definitions so far, the latest last (see `revise`).
+    size: one more than the highest trial number that was mentioned.
+    claimed: the end of the highest block of numbers known to be claimed.
+    seen: lines applied, by writer.
+    writers: who writes, by writer.
+    """
+
+    def __init__(self, definition: Definition, space: Space | None = None) -> None:
+        self.revisions: list[Definition] = [definition]
+        self.space = definition.parsed_space() if space is None else space
+        self.size = 0
+        self.claimed = 0
+        self.seen: dict[int, int] = {}
+        self.writers: dict[int, Opened] = {}
+        self.counts = [0] * len(State)
+        self._capacity = 0
+        self._attempt, self._state = array("i"), array("b")
+        self._writer, self._revision, self._ended = array("i"), array("i"), array("i")
+        self._started, self._finished = array("d"), array("d")
+        self._errors: dict[int, str] = {}
+        self._released: dict[int, dict[int, Released]] = {}
+        self._codes: FloatArray = np.empty((0, len(self.space)))
+        self._metrics: dict[str, FloatArray] = {}
+        self._fresh_params: dict[int, dict[str, Any]] = {}
+        self._fresh_values: dict[int, dict[str, float | None]] = {}
+        self._reports: dict[str, list[tuple[int, int, float, float, float]]] = {}
+        self._fold: dict[type, Callable[[int, Any], None]] = {
+            Started: self._on_started,
+            Finished: self._on_finished,
+            Reported: self._on_reported,
+            Released: self._on_released,
+            Opened: self._on_opened,
+        }
+
+    # ------------------------------------------------------------------ definition
+
+    @property
+    def definition(self) -> Definition:
+        """The latest revision of what was asked."""
+        return self.revisions[-1]
+
+    def revise(self, definition: Definition) -> None:
+        """Take a new revision; its space extends the one before, and old trials keep their values."""
+        old, self.space = self.space, definition.parsed_space()
+        self.revisions.append(definition)
+        if self.space != old:
+            self._settle_params(old)
+            self._codes = self.space.recode(self._codes, old)
+        for n in self._released:  # `retries` may have changed
+            self._judge(n)
+
+    # ------------------------------------------------------------------ fold
+
+    def apply(self, writer: int, events: Iterable[Event], lines: int) -> None:
+        """Fold the next `lines` lines of `writer`, which hold `events`."""
+        fold = self._fold
+        for event in events:
+            handler = fold.get(type(event))
+            if handler is not None:
+                handler(writer, event)
+        self.seen[writer] = self.seen.get(writer, 0) + lines
+
+    def _on_opened(self, writer: int, event: Opened) -> None:
+        self.writers[writer] = event
+
+    def _on_started(self, writer: int, event: Started) -> None:
+        n = event.n
+        if n >= self.size:
+            self._grow(n + 1)
+        if event.c > self.claimed:
+            self.claimed = event.c
+        if event.a < self._attempt[n]:
+            return
+        self._attempt[n] = event.a
+        self._writer[n] = writer
+        self._revision[n] = event.r
+        self._started[n] = event.t
+        self._fresh_params[n] = event.x
+        if self._ended[n] < 0 and n not in self._released:
+            self._move(n, State.RUNNING)
+        else:
+            self._judge(n)
+
+    def _on_finished(self, writer: int, event: Finished) -> None:
+        n = event.n
+        if n >= self.size:
+            self._grow(n + 1)
+        # An attempt ends once; should it be told twice all the same, the first time counts.
+        if event.a < self._attempt[n] or event.a <= self._ended[n]:
+            return
+        self._attempt[n] = self._ended[n] = event.a
+        self._finished[n] = event.t
+        self._fresh_values[n] = event.y
+        if isinstance(event.error, str):
+            self._errors[n] = event.error
+        else:
+            self._errors.pop(n, None)
+        self._move(n, _STATES[event.state])
+
+    def _on_reported(self, writer: int, event: Reported) -> None:
+        for metric, value in event.y.items():
+            if value is not None:
+                self._reports.setdefault(metric, []).append((event.n, event.a, event.s, value, event.t))
+
+    def _on_released(self, writer: int, event: Released) -> None:
+        n = event.n
+        if n >= self.size:
+            self._grow(n + 1)
+        attempts = self._released.setdefault(n, {})
+        known = attempts.get(event.a)
+        # Several workers may see the same death; whatever the order, the same of their words is kept.
+        if known is None or (known.blame, known.t, known.why) < (event.blame, event.t, event.why):
+            attempts[event.a] = event
+            self._judge(n)
+
+    def _judge(self, n: int) -> None:
+        """Work out the state of a trial that has more behind it than one start."""
+        attempt, released = self._attempt[n], self._released.get(n, {})
+        if self._ended[n] == attempt >= 0:
+            return  # it came to its end; releases of that attempt came from a false alarm
+        if self._ended[n] >= 0:  # the end of an older attempt no longer counts
+            self._ended[n] = -1
+            self._fresh_values[n] = {}
+        self._errors.pop(n, None)
+        self._finished[n] = np.nan
+        if not released or max(released) < attempt:
+            self._move(n, State.RUNNING)
+            return
+        last = released[max(released)]
+        self._errors[n] = last.why
+        blamed = sum(event.blame for event in released.values())
+        if blamed > self.definition.retries:
+            self._finished[n] = last.t
+            self._errors[n] = f"given up after {blamed} attempts: {last.why}"
+            self._move(n, State.FAILED)
+        else:
+            self._move(n, State.WAITING)
+
+    def _move(self, n: int, state: State) -> None:
+        self.counts[self._state[n]] -= 1
+        self.counts[state] += 1
+        self._state[n] = state
+
+    def _grow(self, size: int) -> None:
+        self.counts[State.RESERVED] += size - self.size
+        self.size = size
+        if size > self._capacity:
+            more = max(64, size * 2) - self._capacity
+            self._capacity += more
+            # `+` rather than `extend`: NumPy views of the old arrays may still be in somebody's hands.
+            self._attempt = self._attempt + array("i", [-1]) * more
+            self._ended = self._ended + array("i", [-1]) * more
+            self._writer = self._writer + array("i", [-1]) * more
+            self._revision = self._revision + array("i", [-1]) * more
+            self._state = self._state + array("b", [State.RESERVED]) * more
+            self._started = self._started + array("d", [np.nan]) * more
+            self._finished = self._finished + array("d", [np.nan]) * more
+
+    # ------------------------------------------------------------------ columns
+
+    @property
+    def state(self) -> NDArray[np.int8]:
+        """(size,) `State` of each trial."""
+        return self._view(self._state, np.int8)
+
+    @property
+    def attempt(self) -> NDArray[np.int32]:
+        """(size,) highest attempt of each trial; -1 before the first."""
+        return self._view(self._attempt, np.int32)
+
+    @property
+    def writer(self) -> NDArray[np.int32]:
+        """(size,) writer of each trial's highest attempt; -1 before the first."""
+        return self._view(self._writer, np.int32)
+
+    @property
+    def started(self) -> FloatArray:
+        """(size,) start of each trial's highest attempt, seconds since the epoch; NaN before the first."""
+        return self._view(self._started, np.float64)
+
+    @property
+    def finished(self) -> FloatArray:
+        """(size,) end of each finished trial, seconds since the epoch; NaN for others."""
+        return self._view(self._finished, np.float64)
+
+    def _view(self, column: array[Any], kind: type[Scalar]) -> NDArray[Scalar]:
+        if not self.size:
+            return np.empty(0, kind)
+        view: NDArray[Scalar] = np.frombuffer(column, kind, self.size)
+        view.flags.writeable = False
+        return view
+
+    @property
+    def codes(self) -> FloatArray:
+        """(size, d) parameters in the latest space's coding; NaN where inactive or not yet chosen."""
+        self._settle_params(self.space)
+        return self._codes[: self.size]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of all metrics that any finished trial has."""
+        self._settle_values()
+        return tuple(self._metrics)
+
+    def values(self, metric: str) -> FloatArray:
+        """(size,) the metric of each finished trial; NaN where it has none."""
+        self._settle_values()
+        column = self._metrics.get(metric, np.empty(0))
+        if len(column) < self.size:
+            column = _longer(column, self._capacity)
+            if metric in self._metrics:
+                self._metrics[metric] = column
+        return column[: self.size]
+
+    def reports(self, metric: str) -> Reports:
+        """Intermediate values of `metric`, those of attempts that count."""
+        table = np.array(self._reports.get(metric, []), dtype=np.float64).reshape(-1, 5)
+        table = table[table[:, 1] == self.attempt[table[:, 0].astype(np.int64)]]
+        return Reports(table[:, 0].astype(np.int64), table[:, 2], table[:, 3], table[:, 4])
+
+    def _settle_params(self, space: Space) -> None:
+        if len(self._codes) < self.size:
+            self._codes = _longer(self._codes, self._capacity)
+        if self._fresh_params:
+            rows = np.fromiter(self._fresh_params, np.int64, len(self._fresh_params))
+            self._codes[rows] = space.codes(list(self._fresh_params.values()), known=True)
+            self._fresh_params = {}
+
+    def _settle_values(self) -> None:
+        if not self._fresh_values:
+            return
+        rows = np.fromiter(self._fresh_values, np.int64, len(self._fresh_values))
+        dicts = list(self._fresh_values.values())
+        for metric in dict.fromkeys([*self._metrics, *(name for values in dicts for name in values)]):
+            column = self._metrics.get(metric, np.empty(0))
+            if len(column) < self.size:
+                column = self._metrics[metric] = _longer(column, self._capacity)
+            column[rows] = [_number(values.get(metric)) for values in dicts]
+        self._fresh_values = {}
+
+    # ------------------------------------------------------------------ questions
+
+    @property
+    def n_finished(self) -> int:
+        """Trials that are complete, pruned or failed."""
+        return self.counts[State.COMPLETE] + self.counts[State.PRUNED] + self.counts[State.FAILED]
+
+    def where(self, *states: State) -> NDArray[np.int64]:
+        """Numbers of the trials in any of `states`, ascending."""
+        if not any(self.counts[state] for state in states):
+            return np.empty(0, np.int64)
+        return np.flatnonzero(np.isin(self.state, states))
+
+    def params(self, n: int) -> dict[str, Any] | None:
+        """The parameters of trial `n`, or None if they were never chosen."""
+        if self._revision[n] < 0:
+            return None
+        fresh = self._fresh_params.get(n)
+        return dict(fresh) if fresh is not None else self.space.params(self.codes[n : n + 1])[0]
+
+    def next_attempt(self, n: int) -> int:
+        """The attempt with which trial `n` would begin again."""
+        return max(self._attempt[n], *self._released.get(n, (-1,)), -1) + 1
+
+    def ended(self, n: int, attempt: int) -> bool:
+        """Whether this attempt of trial `n` has told its result, and it counts."""
+        return self._ended[n] == attempt >= 0
+
+    def records(self, numbers: Sequence[int] | NDArray[np.int64]) -> list[TrialRecord]:
+        """What is known of the trials `numbers`, all of which were started once."""
+        rows = np.asarray(numbers, np.int64)
+        params = self.space.params(self.codes[rows])
+        metrics = [(name, self.values(name)[rows].tolist()) for name in self.metrics]
+        finished = self.finished[rows].tolist()
+        return [
+            TrialRecord(
+                number=n,
+                state=State(self._state[n]).name.lower(),
+                params=params[i],
+                values={name: column[i] for name, column in metrics if column[i] == column[i]},
+                attempts=self._attempt[n] + 1,
+                worker=self._writer[n],
+                started=self._started[n],
+                finished=finished[i] if finished[i] == finished[i] else None,
+                error=self._errors.get(n),
+            )
+            for i, n in enumerate(rows.tolist())
+        ]
+
+    @property
+    def known(self) -> NDArray[np.int64]:
+        """Numbers of the trials that were ever started, ascending."""
+        return np.flatnonzero(self.attempt >= 0)
+
+
+def _longer(old: FloatArray, capacity: int) -> FloatArray:
+    new = np.full((capacity, *old.shape[1:]), np.nan)
+    new[: len(old)] = old
+    return new
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

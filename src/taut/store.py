@@ -1,0 +1,345 @@
+"""A study at work: its journal and its snapshot, kept in step.
+
+Everything that changes a study goes through here, and always in this order: decide, claim, append, fold.
+`Study` gives it to users; a `Worker` drives it with an executor.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from taut.clock import Clock
+from taut.decide import Claim, Decision, Done, Hands, Proposals, Start, Wait, decide
+from taut.definition import Definition
+from taut.errors import StudyError
+from taut.events import Event, Finished, Opened, Released, Reported, Started
+from taut.journal import Journal
+from taut.samplers.base import Sampler
+from taut.snapshot import Snapshot
+from taut.space import Space
+from taut.trial import State
+from taut.verdict import Verdict, needed
+
+__all__ = ["Ended", "Store"]
+
+_GLANCE = 0.05  # seconds between looks at the others' logs while no decision depends on them
+_BLOCK_TIME = 0.1  # seconds of work that a block of claimed numbers should hold at most
+_LARGEST_BLOCK = 256
+_HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
+_TAKEN_AFTER = 6.0  # ... and after which others take them, were it too busy to do so itself
+_HEARTBEAT = 20.0
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How an attempt ended, before it is written down."""
+
+    number: int
+    attempt: int
+    verdict: Verdict
+
+
+class Store:
+    """A journal and its fold.
+
+    make_sampler: builds the sampler that a definition asks for. saved: whether the journal has the
+    definition; if not, it is written before the first event, so that looking leaves no trace.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        snapshot: Snapshot,
+        make_sampler: Callable[[Definition, Space], Sampler],
+        clock: Clock,
+        saved: bool = True,
+    ) -> None:
+        self.journal = journal
+        self.snapshot = snapshot
+        self.clock = clock
+        self._make_sampler = make_sampler
+        self._saved = saved
+        self._held: deque[int] = deque()
+        self._block, self._block_time = 1, 0.0
+        self._taken: dict[tuple[int, int], int] = {}
+        self._noted: dict[int, int] = {}  # what the last recorded decision of ours had seen
+        self._gaps: dict[int, tuple[int | None, float]] = {}
+        self._looked = -np.inf
+        self._touched = time.monotonic()
+        self._take_definition()
+
+    def _take_definition(self) -> None:
+        self.proposals = Proposals(self._make_sampler(self.snapshot.definition, self.snapshot.space))
+        self.must = needed(self.snapshot.definition)
+
+    # ------------------------------------------------------------------ reading
+
+    def refresh(self, force: bool = True) -> None:
+        """Read what others have written. Without `force`, only as often as a decision could need it."""
+        now = time.monotonic()
+        if not force and now - self._looked < _GLANCE:
+            if not self.proposals.sampler.uses_history:
+                return
+            thorough = False
+        else:
+            thorough = True
+        batches = self.journal.poll(thorough)
+        if thorough:
+            self._looked = time.monotonic()
+            self._revise()
+            self.heartbeat()
+        for batch in batches:
+            self.snapshot.apply(batch.writer, batch.events, batch.lines)
+
+    def _revise(self) -> None:
+        for definition in self.journal.revisions(len(self.snapshot.revisions)):
+            self.snapshot.revise(definition)
+            self._take_definition()
+
+    def revise(self, definition: Definition) -> None:
+        """Add a revision of the definition, after whatever others have added meanwhile."""
+        if not self._saved:
+            self.snapshot.revisions[-1] = definition
+            self._take_definition()
+            return
+        while not self.journal.revise(len(self.snapshot.revisions), definition):
+            self._revise()
+        self.snapshot.revise(definition)
+        self._take_definition()
+
+    def heartbeat(self) -> None:
+        """Renew our sign of life for workers on other hosts, now and then."""
+        now = time.monotonic()
+        if now - self._touched > _HEARTBEAT:
+            self._touched = now
+            self.journal.touch()
+
+    # ------------------------------------------------------------------ deciding
+
+    def next(self, batch: int = 0) -> Start | Wait | Done:
+        """Decide, claim and write down the next start; when this returns a `Start` it is in the log.
+
+        batch: group size of the mode: 0 asynchronous, 1 sequential, k batches of k.
+        """
+        self.refresh(force=False)
+        while True:
+            decision = self._decide(batch)
+            if isinstance(decision, Claim):
+                self._claim(decision.limit, single=batch > 0)
+            elif isinstance(decision, Start):
+                if self._secure(decision):
+                    self._write([self._started(decision)])
+                    return decision
+            elif isinstance(decision, Wait) and self._looks_again():
+                continue
+            else:
+                return decision
+
+    def _looks_again(self) -> bool:
+        """Before waiting: read others' news if that was put off; whether there were any."""
+        before = dict(self.snapshot.seen)
+        self.refresh()
+        return self.snapshot.seen != before
+
+    def start_many(self, count: int) -> list[Start]:
+        """Decide and write down up to `count` starts with one append."""
+        self.refresh(force=False)
+        starts: list[Start] = []
+        events: list[Event] = []
+        self._open()
+        while len(starts) < count:
+            decision = self._decide(0)
+            if isinstance(decision, Claim):
+                self._claim(decision.limit, size=count - len(starts))
+            elif isinstance(decision, Start):
+                if self._secure(decision):
+                    event = self._started(decision)
+                    # Later decisions of this batch must see it as pending, as a replay will.
+                    self.snapshot.apply(self.journal.writer, [event], 1)
+                    events.append(event)
+                    starts.append(decision)
+            else:
+                break
+        if events:
+            self.journal.append(events, durable=False)
+        return starts
+
+    def _decide(self, batch: int) -> Decision:
+        if self._held and time.monotonic() - self._block_time > _HELD:
+            self.give_back("its worker was busy with another trial")
+        hands = Hands(self._held, self.journal.frontier, self._taken, batch)
+        return decide(self.snapshot, self.proposals, hands, self.clock.now())
+
+    def _claim(self, limit: float, single: bool = False, size: int | None = None) -> None:
+        self._open()
+        self.journal.advance(self.snapshot.claimed)
+        now = time.monotonic()
+        spent, self._block_time = now - self._block_time, now
+        if size is None:
+            # Blocks grow while they are used up faster than a claim is worth, and shrink again.
+            if spent < _BLOCK_TIME:
+                self._block = min(self._block * 2, _LARGEST_BLOCK)
+            else:
+                self._block = max(1, min(self._block, int(self._block * _BLOCK_TIME / spent)))
+            size = 1 if single else self._block
+        self._held.extend(self.journal.claim(size, limit) or ())
+
+    def _secure(self, start: Start) -> bool:
+        """Make sure that nobody else starts this; False if somebody does."""
+        if start.attempt == 0:
+            self._held.popleft()
+            return True
+        self._open()
+        holder = self.journal.claim_attempt(start.number, start.attempt)
+        if holder == self.journal.writer:
+            return True
+        self._taken[start.number, start.attempt] = holder
+        return False
+
+    def _started(self, start: Start) -> Started:
+        return Started(
+            n=start.number,
+            a=start.attempt,
+            x=start.params,
+            r=len(self.snapshot.revisions) - 1,
+            c=self.journal.frontier,
+            t=self.clock.now(),
+            seen=self._seen() if self.proposals.sampler.uses_history else msgspec.UNSET,
+        )
+
+    def _seen(self) -> list[int]:
+        """What changed in our view of others since our last decision: [writer, lines, ...]."""
+        news: list[int] = []
+        for writer, lines in self.snapshot.seen.items():
+            if writer != self.journal.writer and self._noted.get(writer) != lines:
+                self._noted[writer] = lines
+                news += (writer, lines)
+        return news
+
+    def trial_seed(self, number: int) -> int:
+        """A seed of the trial's own."""
+        return int(np.random.SeedSequence([self.snapshot.definition.seed, number]).generate_state(1)[0])
+
+    def trial_directory(self, number: int) -> str | None:
+        """Where the trial may keep files; None for a study in memory."""
+        root = self.journal.directory
+        return None if root is None else str(root / "trials" / str(number))
+
+    # ------------------------------------------------------------------ writing
+
+    def _open(self) -> None:
+        if not self._saved:
+            self._save()
+        hello = self.journal.open()
+        if hello is not None:
+            self.snapshot.apply(self.journal.writer, [hello], 1)
+
+    def _save(self) -> None:
+        definition = self.snapshot.definition
+        if not self.journal.revise(0, definition) and self.journal.revisions(0) != [definition]:
+            raise StudyError(f"{self.journal.directory}: another process has just created a different study here; run again to see how they differ")
+        self._saved = True
+
+    def _write(self, events: Sequence[Event], durable: bool = False) -> None:
+        self._open()
+        self.journal.append(events, durable)
+        self.snapshot.apply(self.journal.writer, events, len(events))
+
+    def report(self, number: int, attempt: int, step: float, values: Mapping[str, float]) -> None:
+        """Write down intermediate values (not flushed to disk: losing one costs nothing)."""
+        finite = {name: value if np.isfinite(value) else None for name, value in values.items()}
+        self._write([Reported(n=number, a=attempt, s=step, y=finite, t=self.clock.now())])
+
+    def finish(self, ended: Sequence[Ended]) -> None:
+        """Write down results; when this returns they are on the disk, all with one flush."""
+        now = self.clock.now()
+        events: list[Event] = []
+        for end in ended:
+            state, values, error = end.verdict
+            events.append(
+                Finished(n=end.number, a=end.attempt, state=state, y=values, t=now, error=msgspec.UNSET if error is None else error)
+            )
+        self._write(events, durable=True)
+        for end in ended:
+            if self.snapshot.attempt[end.number] > end.attempt:
+                warnings.warn(
+                    f"trial {end.number} was started again elsewhere (attempt {self.snapshot.attempt[end.number]}), since "
+                    "this process seemed dead; the result of this attempt is kept in the log and not counted",
+                    stacklevel=3,
+                )
+
+    def release(self, attempts: Sequence[tuple[int, int]], why: str, blame: bool) -> None:
+        """Give trials back to the queue."""
+        now = self.clock.now()
+        if attempts:
+            self._write([Released(n=n, a=a, why=why, blame=blame, t=now) for n, a in attempts], durable=True)
+
+    # ------------------------------------------------------------------ the dead
+
+    def reap(self) -> int:
+        """Find what dead workers left and give it back to the queue; how many trials that were.
+
+        That is: running trials of writers that died, numbers that they claimed and never used, attempts
+        that they claimed and never began. Numbers that a living worker holds too long are taken as well.
+        """
+        self.refresh()
+        dead = {writer: why for writer in self._suspects() if (why := self._lost(writer))}
+        if dead:
+            self.refresh()  # their last words; nothing can follow
+        now = self.clock.now()
+        found: list[Event] = []
+        running = self.snapshot.where(State.RUNNING)
+        for n, writer in zip(running.tolist(), self.snapshot.writer[running].tolist(), strict=True):
+            if writer in dead:
+                attempt = int(self.snapshot.attempt[n])
+                found.append(Released(n=n, a=attempt, why=dead[writer], blame=True, t=now))
+        for (n, attempt), writer in list(self._taken.items()):
+            if self.snapshot.next_attempt(n) > attempt:
+                del self._taken[n, attempt]
+            elif writer in dead:
+                found.append(Released(n=n, a=attempt, why=f"{dead[writer]} before it began", blame=False, t=now))
+        for n, (writer, since) in self._idle().items():
+            if writer is None or writer in dead or time.monotonic() - since > _TAKEN_AFTER:
+                why = f"writer {writer} did not begin it" if writer is not None else "nobody holds it"
+                found.append(Released(n=n, a=0, why=why, blame=False, t=now))
+        if found:
+            self._write(found)
+        return len(found)
+
+    def _lost(self, writer: int) -> str | None:
+        return self.journal.lost(writer, self.snapshot.writers.get(writer))
+
+    def _suspects(self) -> set[int]:
+        """Writers that have something open: asking about them is worth its cost."""
+        suspects = set(np.unique(self.snapshot.writer[self.snapshot.where(State.RUNNING)]).tolist())
+        suspects.update(self._taken.values())
+        suspects.update(writer for writer, _ in self._idle().values() if writer is not None)
+        return suspects - {self.journal.writer}
+
+    def _idle(self) -> dict[int, tuple[int | None, float]]:
+        """Numbers that others claimed and did not use yet: who has them, and since when we know."""
+        mine, now = set(self._held), time.monotonic()
+        numbers = self.snapshot.where(State.RESERVED).tolist()
+        numbers += range(self.snapshot.size, self.journal.frontier)
+        self._gaps = {
+            n: self._gaps.get(n) or (self.journal.holder(n), now) for n in numbers if n not in mine
+        }
+        return self._gaps
+
+    def close(self) -> None:
+        """Give back what is held and end our log. Safe to call twice; the store can still be read."""
+        self.give_back("its worker ended before it began")
+        self.journal.close()
+
+    def give_back(self, why: str) -> None:
+        """Let others have the numbers that were claimed and not used."""
+        unused = [(n, 0) for n in self._held if n >= self.snapshot.size or self.snapshot.next_attempt(n) == 0]
+        self._held.clear()
+        self.release(unused, why, blame=False)

@@ -1,0 +1,15 @@
+"""study.toml: what a user asked for, read and checked before anything is written.
+
+reader       the file as a whole: `read`; the parts other than evaluation
+evaluation   the command or function and what belongs to it
+keys         which keys there are, and where a misplaced one belongs
+table        typed access to one table
+syntax       parsing, with hints for common slips
+lines        on which line a key stands
+template     the file that `taut init` writes
+"""
+
+from taut.duration import parse_duration
+from taut.studyfile.reader import read, template
+
+__all__ = ["parse_duration", "read", "template"]

@@ -1,0 +1,66 @@
+"""From what an evaluation returned to how its trial ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from taut.definition import Definition
+from taut.errors import InputError, nearest
+from taut.space.expression import Expression
+
+__all__ = ["Verdict", "needed", "numbers", "verdict"]
+
+
+class Verdict(NamedTuple):
+    """The state of a finished trial, its metrics and, if it failed, why."""
+
+    state: Literal["complete", "pruned", "failed"]
+    values: dict[str, float | None]
+    error: str | None
+
+
+def needed(definition: Definition) -> list[str]:
+    """Metrics that a trial must bring: objectives first, then what constraints name."""
+    names = [objective.metric for objective in definition.objectives]
+    for text in definition.subject_to:
+        names += Expression.parse(text).names
+    return list(dict.fromkeys(names))
+
+
+def verdict(must: list[str], values: Mapping[str, Any], error: str | None = None, pruned: bool = False) -> Verdict:
+    """Judge an evaluation that brought `values` and, if it went wrong, `error`.
+
+    A trial is complete if every metric in `must` is there and finite. It is never taken for good
+    because of a number that is not one: NaN, an infinity or nothing is a failure that says so.
+    """
+    try:
+        found = numbers(values)
+    except InputError as problem:
+        return Verdict("failed", {}, error or str(problem))
+    kept = {name: value if math.isfinite(value) else None for name, value in found.items()}
+    if error is not None:
+        return Verdict("failed", kept, error)
+    if pruned:
+        return Verdict("pruned", kept, None)
+    for name in must:
+        if name not in found:
+            got = f"it returned {', '.join(sorted(found))}" if found else "it returned no metric at all"
+            return Verdict("failed", kept, f"no value for {name!r}: {got}{nearest(name, found)}")
+        if not math.isfinite(found[name]):
+            return Verdict("failed", kept, f"{name} is {found[name]}: the run diverged or divided by zero")
+    return Verdict("complete", kept, None)
+
+
+def numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics as plain floats; accepts whatever `float()` does, NumPy and PyTorch scalars among it."""
+    found = {}
+    for name, value in values.items():
+        try:
+            found[str(name)] = float(value)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{name} = {value!r} ({type(value).__name__}) is not a number; report a float, for instance loss.item()"
+            ) from None
+    return found

@@ -1,0 +1,130 @@
+"""A worker: reads what is known, decides, claims, evaluates, writes down. The loop that carries taut."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from taut.decide import Done, Start, Wait
+from taut.executors.base import Died, Executor, Message, Outcome, Report, Task
+from taut.store import Ended, Store
+from taut.verdict import verdict
+
+__all__ = ["Mode", "Worker"]
+
+Mode = Literal["sequential", "batch", "async"]
+
+_REAP = 2.0  # seconds between looks for dead workers
+_PATIENCE = 0.5  # seconds at most between two looks while waiting for others
+_POLL = 1.0
+
+
+class Worker:
+    """Keeps the slots of `executor` busy with trials of `store` until there is nothing to start.
+
+    mode: ``async`` starts a trial whenever a slot is free; ``batch`` starts as many as there are
+    slots once all before are finished; ``sequential`` runs one at a time over all workers.
+    deadline: monotonic time after which no trial is started. told: called with the numbers of the
+    trials that just finished.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        *,
+        mode: Mode = "async",
+        deadline: float | None = None,
+        told: Callable[[Sequence[int]], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.executor = executor
+        self._batch = {"async": 0, "sequential": 1, "batch": executor.slots}[mode]
+        self._deadline = float("inf") if deadline is None else deadline
+        self._told = told
+        self._running: dict[tuple[int, int], Task] = {}
+        self._reaped = -float("inf")
+        self._stopping = False
+
+    def run(self) -> str:
+        """Work until the study is done; returns why it ended.
+
+        A KeyboardInterrupt (or any other exception) ends what runs, gives it back to the queue and is
+        raised again: the study can be resumed.
+        """
+        try:
+            return self._loop()
+        except BaseException:
+            self._abort()
+            raise
+        finally:
+            self.executor.close()
+            self.store.give_back("its worker ended before it began")
+
+    def stop(self) -> None:
+        """Start nothing more; `run` returns when what runs is finished."""
+        self._stopping = True
+
+    def _loop(self) -> str:
+        pause = 0.0
+        while True:
+            self._reap()
+            ending = self._fill()
+            if self._running:
+                messages = self.executor.poll(_POLL)
+                self._record(messages)
+                pause = 0.0
+            elif isinstance(ending, Done):
+                return ending.why
+            else:
+                pause = min(pause * 2 or 0.01, _PATIENCE)
+                time.sleep(pause)
+
+    def _fill(self) -> Wait | Done | None:
+        """Start trials while slots are free."""
+        while len(self._running) < self.executor.slots:
+            if self._stopping:
+                return Done("it was asked to stop")
+            if time.monotonic() > self._deadline:
+                return Done("the time given to this run is over")
+            decision = self.store.next(self._batch)
+            if not isinstance(decision, Start):
+                return decision
+            self._start(decision)
+        return None
+
+    def _start(self, start: Start) -> None:
+        directory = self.store.trial_directory(start.number)
+        task = Task(start.number, start.attempt, start.params, directory, self.store.trial_seed(start.number))
+        self._running[start.number, start.attempt] = task
+        self.executor.start(task)
+
+    def _record(self, messages: Sequence[Message]) -> None:
+        ended: list[Ended] = []
+        for message in messages:
+            if isinstance(message, Report):
+                self.store.report(message.number, message.attempt, message.step, message.values)
+            elif isinstance(message, Outcome):
+                result = verdict(self.store.must, message.values, message.error, message.pruned)
+                ended.append(Ended(message.number, message.attempt, result))
+            elif isinstance(message, Died):
+                self.store.release([(message.number, message.attempt)], message.why, blame=True)
+                del self._running[message.number, message.attempt]
+        if ended:
+            self.store.finish(ended)
+            for end in ended:
+                del self._running[end.number, end.attempt]
+            if self._told is not None:
+                self._told([end.number for end in ended])
+
+    def _reap(self) -> None:
+        now = time.monotonic()
+        if now - self._reaped > _REAP:
+            self.store.reap()
+            self._reaped = time.monotonic()
+
+    def _abort(self) -> None:
+        self.executor.stop()
+        self.store.release(list(self._running), "it was interrupted", blame=False)
+        self._running.clear()
