@@ -56,7 +56,10 @@ def test_nan_and_inf_are_passed_on(path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: report(step=1), "taut.report() needs a metric, for instance taut.report(step=1, eval_loss=0.3)"),
+        (
+            lambda: report(step=1),
+            "taut.report() needs a metric, for instance taut.report(step=1, eval_loss=0.3)",
+        ),
         (
             lambda: report(loss="0.5"),  # type: ignore[arg-type]
             "taut.report(loss=...): '0.5' is not a number; give one that float() takes",
@@ -75,7 +78,10 @@ def test_errors(path: Path, call: Any, message: str) -> None:
 
 
 def test_lines_of_several_processes_never_mix(path: Path) -> None:
-    code = "import sys; from taut.reporting import report\nfor i in range(300): report(step=i, **{sys.argv[1] * 50: i})"
+    code = (
+        "import sys; from taut.reporting import report\n"
+        "for i in range(300): report(step=i, **{sys.argv[1] * 50: i})"
+    )
     processes = [
         subprocess.Popen([sys.executable, "-c", code, letter], env={**os.environ, "PYTHONPATH": _source()})
         for letter in "abcd"
@@ -86,8 +92,11 @@ def test_lines_of_several_processes_never_mix(path: Path) -> None:
 
 def test_importing_it_needs_the_standard_library_alone() -> None:
     # As a single file too: it may be copied next to a script in another environment.
-    alone = f"import runpy, sys; runpy.run_path({str(Path(_source(), 'taut', 'reporting.py'))!r}); print(sorted(sys.modules))"
-    out = subprocess.run([sys.executable, "-S", "-c", alone], capture_output=True, text=True, check=True).stdout
+    path = str(Path(_source(), "taut", "reporting.py"))
+    alone = f"import runpy, sys; runpy.run_path({path!r}); print(sorted(sys.modules))"
+    out = subprocess.run(
+        [sys.executable, "-S", "-c", alone], capture_output=True, text=True, check=True
+    ).stdout
     assert "msgspec" not in out and "numpy" not in out
 
 

@@ -26,8 +26,16 @@ def collector(directory: Path, results: Results) -> Collector:
 @pytest.mark.parametrize(
     ("line", "step", "values"),
     [
-        ("{'loss': 1.25, 'grad_norm': 0.5, 'learning_rate': 5e-05, 'epoch': 0.5}", 0.5, {"loss": 1.25, "grad_norm": 0.5, "learning_rate": 5e-05}),
-        ("{'eval_loss': 0.75, 'eval_runtime': 2.0, 'epoch': 1.0}", 1.0, {"eval_loss": 0.75, "eval_runtime": 2.0}),
+        (
+            "{'loss': 1.25, 'grad_norm': 0.5, 'learning_rate': 5e-05, 'epoch': 0.5}",
+            0.5,
+            {"loss": 1.25, "grad_norm": 0.5, "learning_rate": 5e-05},
+        ),
+        (
+            "{'eval_loss': 0.75, 'eval_runtime': 2.0, 'epoch': 1.0}",
+            1.0,
+            {"eval_loss": 0.75, "eval_runtime": 2.0},
+        ),
         ("{'loss': '1.25', 'epoch': '0.5'}", 0.5, {"loss": 1.25}),
         (" 10%|#  | 1/10 {'loss': 2, 'step': 7}  ", 7.0, {"loss": 2.0}),
         ("{'train_loss': 0.5}", None, {"train_loss": 0.5}),
@@ -77,8 +85,9 @@ def test_regular_expression() -> None:
     [
         (
             "loss=(",
-            "results.stdout: 'loss=(' is not a regular expression: missing ), unterminated subpattern at position 5; "
-            r"write for instance 'eval_loss=(?P<eval_loss>\S+)', or 'hf' for the Hugging Face Trainer",
+            "results.stdout: 'loss=(' is not a regular expression: missing ), unterminated subpattern at "
+            r"position 5; write for instance 'eval_loss=(?P<eval_loss>\S+)', "
+            r"or 'hf' for the Hugging Face Trainer",
         ),
         (
             r"loss=(\S+)",
@@ -107,7 +116,13 @@ def test_report_lines() -> None:
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("eval/loss", "eval_loss"), ("eval.loss", "eval_loss"), ("top-5", "top_5"), ("5th", "_5th"), (" loss ", "loss")],
+    [
+        ("eval/loss", "eval_loss"),
+        ("eval.loss", "eval_loss"),
+        ("top-5", "top_5"),
+        ("5th", "_5th"),
+        (" loss ", "loss"),
+    ],
 )
 def test_metric_names_are_identifiers(text: str, name: str) -> None:
     assert metric_name(text) == name and name.isidentifier()
@@ -273,7 +288,7 @@ def test_missing_metrics_say_what_was_found(tmp_path: Path) -> None:
     )
     assert told.missing("eval_loss") == (
         "eval_loss was not reported; found eval_los, n; did you mean 'eval_los'?"
-        + ADVICE.format("eval_loss")
+        + ADVICE.format("eval_loss").removeprefix(".")
         + notes
     )
     assert told.missing("acc").startswith("acc was reported as 'good', which is not a number. Report it with")

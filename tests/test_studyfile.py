@@ -97,14 +97,6 @@ WRONG: list[tuple[str, str]] = [
         "as in stdout = 'loss=(?P<loss>\\S+)'",
     ),
     (
-        "[space]\nlr = { uniform = [0, 1], }\n",
-        f"2: not valid TOML: invalid initial character for a key part; {INLINE}",
-    ),
-    (
-        "[space]\nlr = { uniform = [0, 1]\n start = 1 }\n",
-        f"2: not valid TOML: unclosed inline table; {INLINE}",
-    ),
-    (
         f"{GOOD}r = {{ choice = [1, 2 }}\n[budget]\ntrials = 1\n",
         "5: not valid TOML: unclosed array; a list has commas between its items and ends with ]; "
         "add what is missing",
@@ -454,6 +446,20 @@ WRONG: list[tuple[str, str]] = [
         "6: on.local: 4 is not a table; a table is allowed; write [on.local] and workers = 4 below it",
     ),
 ]
+
+try:
+    tomllib.loads("a = { b = 1, }")
+except tomllib.TOMLDecodeError:  # TOML 1.1, which newer parsers read, allows these two
+    WRONG += [
+        (
+            "[space]\nlr = { uniform = [0, 1], }\n",
+            f"2: not valid TOML: invalid initial character for a key part; {INLINE}",
+        ),
+        (
+            "[space]\nlr = { uniform = [0, 1]\n start = 1 }\n",
+            f"2: not valid TOML: unclosed inline table; {INLINE}",
+        ),
+    ]
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG, ids=[message[:40] for _, message in WRONG])

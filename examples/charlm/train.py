@@ -52,21 +52,23 @@ def load_text(size: int) -> tuple[Tensor, Tensor]:
     """
     library = Path(sysconfig.get_path("stdlib"))
     index = {character: code for code, character in enumerate(CHARACTERS)}
+    wanted = (size - size // 10, size // 10)
     parts: tuple[list[int], list[int]] = ([], [])
     seen: set[str] = set()
     names = [name for name in sorted(sys.stdlib_module_names) if not name.startswith("_")]
     paths = [path for name in names if (path := library / f"{name}.py").exists()]
     for number, path in enumerate(paths):
+        side = int(number % 10 == 9)
+        if len(parts[side]) >= wanted[side]:
+            continue
         for text in docstrings(path):
             if text not in seen:
                 seen.add(text)
-                parts[number % 10 == 9].extend(index[c] for c in text + "\n\n" if c in index)
-        if len(parts[0]) + len(parts[1]) >= size:
-            break
-    if not all(parts):
-        raise SystemExit(f"too little text: {size} characters asked for, {len(paths)} modules in {library}")
-    held_out = size // 10
-    return torch.tensor(parts[0][: size - held_out]), torch.tensor(parts[1][:held_out])
+                parts[side].extend(index[c] for c in text + "\n\n" if c in index)
+    for part, length in zip(parts, wanted, strict=True):
+        if len(part) < length:
+            raise SystemExit(f"only {len(part)} characters of {length} in {library}; try --characters 100000")
+    return torch.tensor(parts[0][: wanted[0]]), torch.tensor(parts[1][: wanted[1]])
 
 
 # --------------------------------------------------------------------------------------------- model

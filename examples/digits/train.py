@@ -28,7 +28,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0, help="initial weights and order of the examples")
-    parser.add_argument("--test", action="store_true", help="score the test part as well; once, at the very end")
+    parser.add_argument(
+        "--test", action="store_true", help="score the test part as well; once, at the very end"
+    )
     return parser.parse_args()
 
 

@@ -23,11 +23,10 @@ _sync = getattr(os, "fdatasync", os.fsync)
 
 
 class Batch(NamedTuple):
-    """New lines of one writer: `lines` counts them all, `events` holds those that could be read."""
+    """New lines of one writer, one entry for each: its event, or None where it is damaged."""
 
     writer: int
-    lines: int
-    events: list[Event]
+    events: list[Event | None]
 
 
 class Problem(NamedTuple):
@@ -215,15 +214,16 @@ class LogReader:
     def _decode(self, writer: int, tail: _Tail, data: bytes) -> Batch:
         lines = data.split(b"\n")
         lines.pop()
-        events: list[Event] = []
+        events: list[Event | None] = []
         for position, line in enumerate(lines, start=tail.lines + 1):
             try:
                 events.append(decode(line))
             except ValueError as error:
+                events.append(None)
                 self.problems.append(Problem(f"{self.folder.name}/{tail.path.name}", position, str(error)))
         tail.lines += len(lines)
         tail.closed = bool(events) and isinstance(events[-1], Closed)
-        return Batch(writer, len(lines), events)
+        return Batch(writer, events)
 
     def torn(self) -> list[Problem]:
         """Last lines that are not whole: the traces of crashes, or of writes still under way."""

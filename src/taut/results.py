@@ -159,7 +159,8 @@ class Collector:
         else:
             text = f"{metric} was not reported, and no other metric was"
         text += (
-            f". Report it with taut.report({metric}=...), as a JSON line in the file $TAUT_REPORT, "
+            f"{'' if text.endswith('?') else '.'} Report it with taut.report({metric}=...), as a JSON line "
+            "in the file $TAUT_REPORT, "
             "or say in [results] where it stands (stdout, json, csv)"
         )
         for problem in dict.fromkeys(self._problems[:5]):

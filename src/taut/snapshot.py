@@ -12,7 +12,7 @@ columns only when somebody looks at them, many at once.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -60,6 +60,7 @@ class Snapshot:
         self._capacity = 0
         self._attempt, self._state = array("i"), array("b")
         self._writer, self._revision, self._ended = array("i"), array("i"), array("i")
+        self._starts = array("i")
         self._started, self._finished = array("d"), array("d")
         self._errors: dict[int, str] = {}
         self._released: dict[int, dict[int, Released]] = {}
@@ -95,14 +96,14 @@ class Snapshot:
 
     # ------------------------------------------------------------------ fold
 
-    def apply(self, writer: int, events: Iterable[Event], lines: int) -> None:
-        """Fold the next `lines` lines of `writer`, which hold `events`."""
+    def apply(self, writer: int, events: Sequence[Event | None]) -> None:
+        """Fold the next lines of `writer`: the event of each, or None where it is damaged."""
         fold = self._fold
         for event in events:
             handler = fold.get(type(event))
             if handler is not None:
                 handler(writer, event)
-        self.seen[writer] = self.seen.get(writer, 0) + lines
+        self.seen[writer] = self.seen.get(writer, 0) + len(events)
 
     def _on_opened(self, writer: int, event: Opened) -> None:
         self.writers[writer] = event
@@ -113,6 +114,7 @@ class Snapshot:
             self._grow(n + 1)
         if event.c > self.claimed:
             self.claimed = event.c
+        self._starts[n] += 1
         if event.a < self._attempt[n]:
             return
         self._attempt[n] = event.a
@@ -196,6 +198,7 @@ class Snapshot:
             self._ended = self._ended + array("i", [-1]) * more
             self._writer = self._writer + array("i", [-1]) * more
             self._revision = self._revision + array("i", [-1]) * more
+            self._starts = self._starts + array("i", [0]) * more
             self._state = self._state + array("b", [State.RESERVED]) * more
             self._started = self._started + array("d", [np.nan]) * more
             self._finished = self._finished + array("d", [np.nan]) * more
@@ -255,6 +258,11 @@ class Snapshot:
             if metric in self._metrics:
                 self._metrics[metric] = column
         return column[: self.size]
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """Names of all metrics with intermediate values."""
+        return tuple(self._reports)
 
     def reports(self, metric: str) -> Reports:
         """Intermediate values of `metric`, those of attempts that count."""
@@ -322,7 +330,7 @@ class Snapshot:
                 state=State(self._state[n]).name.lower(),
                 params=params[i],
                 values={name: column[i] for name, column in metrics if column[i] == column[i]},
-                attempts=self._attempt[n] + 1,
+                attempts=self._starts[n],
                 worker=self._writer[n],
                 started=self._started[n],
                 finished=finished[i] if finished[i] == finished[i] else None,

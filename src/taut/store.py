@@ -67,7 +67,8 @@ class Store:
         self._make_sampler = make_sampler
         self._saved = saved
         self._held: deque[int] = deque()
-        self._block, self._block_time = 1, 0.0
+        self._claimed = 0.0  # when the numbers that are held were claimed
+        self._pace, self._ended = np.inf, 0.0  # seconds for each finished trial of ours; when the last one ended
         self._taken: dict[tuple[int, int], int] = {}
         self._noted: dict[int, int] = {}  # what the last recorded decision of ours had seen
         self._gaps: dict[int, tuple[int | None, float]] = {}
@@ -96,7 +97,7 @@ class Store:
             self._revise()
             self.heartbeat()
         for batch in batches:
-            self.snapshot.apply(batch.writer, batch.events, batch.lines)
+            self.snapshot.apply(batch.writer, batch.events)
 
     def _revise(self) -> None:
         for definition in self.journal.revisions(len(self.snapshot.revisions)):
@@ -162,7 +163,7 @@ class Store:
                 if self._secure(decision):
                     event = self._started(decision)
                     # Later decisions of this batch must see it as pending, as a replay will.
-                    self.snapshot.apply(self.journal.writer, [event], 1)
+                    self.snapshot.apply(self.journal.writer, [event])
                     events.append(event)
                     starts.append(decision)
             else:
@@ -172,7 +173,7 @@ class Store:
         return starts
 
     def _decide(self, batch: int) -> Decision:
-        if self._held and time.monotonic() - self._block_time > _HELD:
+        if self._held and time.monotonic() - self._claimed > _HELD:
             self.give_back("its worker was busy with another trial")
         hands = Hands(self._held, self.journal.frontier, self._taken, batch)
         return decide(self.snapshot, self.proposals, hands, self.clock.now())
@@ -180,15 +181,9 @@ class Store:
     def _claim(self, limit: float, single: bool = False, size: int | None = None) -> None:
         self._open()
         self.journal.advance(self.snapshot.claimed)
-        now = time.monotonic()
-        spent, self._block_time = now - self._block_time, now
-        if size is None:
-            # Blocks grow while they are used up faster than a claim is worth, and shrink again.
-            if spent < _BLOCK_TIME:
-                self._block = min(self._block * 2, _LARGEST_BLOCK)
-            else:
-                self._block = max(1, min(self._block, int(self._block * _BLOCK_TIME / spent)))
-            size = 1 if single else self._block
+        if size is None:  # tiny trials claim blocks, so that a claim costs little of the time
+            size = 1 if single else int(min(max(_BLOCK_TIME / self._pace, 1), _LARGEST_BLOCK))
+        self._claimed = time.monotonic()
         self._held.extend(self.journal.claim(size, limit) or ())
 
     def _secure(self, start: Start) -> bool:
@@ -235,13 +230,15 @@ class Store:
     # ------------------------------------------------------------------ writing
 
     def _open(self) -> None:
-        if not self._saved:
-            self._save()
+        self.save()
         hello = self.journal.open()
         if hello is not None:
-            self.snapshot.apply(self.journal.writer, [hello], 1)
+            self.snapshot.apply(self.journal.writer, [hello])
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write the definition of a new study, as the first event does by itself."""
+        if self._saved:
+            return
         definition = self.snapshot.definition
         if not self.journal.revise(0, definition) and self.journal.revisions(0) != [definition]:
             raise StudyError(f"{self.journal.directory}: another process has just created a different study here; run again to see how they differ")
@@ -250,7 +247,7 @@ class Store:
     def _write(self, events: Sequence[Event], durable: bool = False) -> None:
         self._open()
         self.journal.append(events, durable)
-        self.snapshot.apply(self.journal.writer, events, len(events))
+        self.snapshot.apply(self.journal.writer, events)
 
     def report(self, number: int, attempt: int, step: float, values: Mapping[str, float]) -> None:
         """Write down intermediate values (not flushed to disk: losing one costs nothing)."""
@@ -267,6 +264,8 @@ class Store:
                 Finished(n=end.number, a=end.attempt, state=state, y=values, t=now, error=msgspec.UNSET if error is None else error)
             )
         self._write(events, durable=True)
+        before, self._ended = self._ended, time.monotonic()
+        self._pace = (self._ended - before) / len(ended)
         for end in ended:
             if self.snapshot.attempt[end.number] > end.attempt:
                 warnings.warn(
@@ -312,6 +311,10 @@ class Store:
         if found:
             self._write(found)
         return len(found)
+
+    def gone(self) -> list[str]:
+        """Why writers with something open are dead, as far as can be told from here."""
+        return [why for writer in sorted(self._suspects()) if (why := self._lost(writer))]
 
     def _lost(self, writer: int) -> str | None:
         return self.journal.lost(writer, self.snapshot.writers.get(writer))

@@ -17,7 +17,7 @@ Mode = Literal["sequential", "batch", "async"]
 
 _REAP = 2.0  # seconds between looks for dead workers
 _PATIENCE = 0.5  # seconds at most between two looks while waiting for others
-_POLL = 1.0
+_POLL = 0.25  # seconds at most that a request to stop waits for
 
 
 class Worker:
@@ -125,6 +125,9 @@ class Worker:
             self._reaped = time.monotonic()
 
     def _abort(self) -> None:
-        self.executor.stop()
+        try:
+            self.executor.stop()
+        except KeyboardInterrupt:  # asked twice
+            self.executor.stop(kill=True)
         self.store.release(list(self._running), "it was interrupted", blame=False)
         self._running.clear()

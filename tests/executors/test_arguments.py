@@ -34,23 +34,55 @@ def expand(*words: str, style: Style = "--k v", params: dict[str, Any] = PARAMS)
     [
         (
             "--k v",
-            ["--lr", "1e-05", "--model__depth", "4", "--optim", "adam w", "--nesterov", "true"]
-            + ["--layers", "64", "32", "--shift=-0.5"],
+            [
+                "--lr",
+                "1e-05",
+                "--model__depth",
+                "4",
+                "--optim",
+                "adam w",
+                "--nesterov",
+                "true",
+                "--layers",
+                "64",
+                "32",
+                "--shift=-0.5",
+            ],
         ),
         (
             "--k=v",
-            ["--lr=1e-05", "--model__depth=4", "--optim=adam w", "--nesterov=true"]
-            + ["--layers=[64,32]", "--shift=-0.5"],
+            [
+                "--lr=1e-05",
+                "--model__depth=4",
+                "--optim=adam w",
+                "--nesterov=true",
+                "--layers=[64,32]",
+                "--shift=-0.5",
+            ],
         ),
         (
             "k=v",
-            ["lr=1e-05", "model__depth=4", "optim=adam w", "nesterov=true", "warmup=null"]
-            + ["layers=[64,32]", "shift=-0.5"],
+            [
+                "lr=1e-05",
+                "model__depth=4",
+                "optim=adam w",
+                "nesterov=true",
+                "warmup=null",
+                "layers=[64,32]",
+                "shift=-0.5",
+            ],
         ),
         (
             "a.b=v",
-            ["lr=1e-05", "model.depth=4", "optim=adam w", "nesterov=true", "warmup=null"]
-            + ["layers=[64,32]", "shift=-0.5"],
+            [
+                "lr=1e-05",
+                "model.depth=4",
+                "optim=adam w",
+                "nesterov=true",
+                "warmup=null",
+                "layers=[64,32]",
+                "shift=-0.5",
+            ],
         ),
     ],
 )
@@ -63,7 +95,10 @@ def test_styles(style: Style, words: list[str]) -> None:
     [
         (["p", "{lr}"], ["p", "1e-05"]),
         (["p", "--lr={lr}", "o_{optim}_{model__depth}"], ["p", "--lr=1e-05", "o_adam w_4"]),
-        (["p", "{base}/x", "{trial_dir}", "n{trial}", "{config}"], ["p", "/study/x", "/run/7", "n7", "/run/7/base.yaml"]),
+        (
+            ["p", "{base}/x", "{trial_dir}", "n{trial}", "{config}"],
+            ["p", "/study/x", "/run/7", "n7", "/run/7/base.yaml"],
+        ),
         (["p", "{{lr}}", "{{{lr}}}", "}}{{"], ["p", "{lr}", "{1e-05}", "}{"]),
         (["p", "--layers", "{layers}", "x={layers}"], ["p", "--layers", "64", "32", "x=[64,32]"]),
         (["p", "--shift", "{shift}", "-s", "{shift}"], ["p", "--shift=-0.5", "-s", "-0.5"]),
@@ -118,8 +153,8 @@ def test_a_text_never_becomes_another_argument(text: str, style: Style) -> None:
     [
         (
             ["p", "{learning_rat}"],
-            "command: {learning_rat} is not a parameter; did you mean 'learning_rate'?; placeholders are the "
-            "parameters' names, {args}, {base}, {config}, {trial}, {trial_dir}",
+            "command: {learning_rat} is not a parameter; placeholders are the parameters' names and "
+            "{args}, {base}, {config}, {trial}, {trial_dir}; did you mean 'learning_rate'?",
         ),
         (["p", "--x={args}"], "command: '--x={args}': {args} becomes several words and must stand alone"),
         (["p", "{"], "command: '{' in '{' is no placeholder; write {{ and }} for literal braces"),
@@ -131,7 +166,8 @@ def test_a_text_never_becomes_another_argument(text: str, style: Style) -> None:
         (["p", "{}"], "command: '{}' in '{}' is no placeholder; write {{ and }} for literal braces"),
         (
             ["p", "{trial}"],
-            "command: {trial} has a meaning of its own, and there is a parameter 'trial' too; rename the parameter",
+            "command: {trial} has a meaning of its own, and there is a parameter 'trial' too; "
+            "rename the parameter",
         ),
     ],
 )
@@ -199,12 +235,17 @@ def test_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(InputError) as caught:
         find_program("bin/tool", tmp_path)
-    assert str(caught.value) == f"command: the program 'bin/tool' does not exist (looked for {tmp_path}/bin/tool)"
+    assert (
+        str(caught.value)
+        == f"command: the program 'bin/tool' does not exist (looked for {tmp_path}/bin/tool)"
+    )
     (tmp_path / "tool").chmod(0o755)
     assert find_program("tool", tmp_path) == find_program("./tool", tmp_path) == str(tmp_path / "tool")
 
 
-def test_python_is_this_interpreter_where_path_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_is_this_interpreter_where_path_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sys
 
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -29,9 +29,9 @@ def written(path: Path, tree: Any = TREE) -> Path:
         path.write_text(json.dumps(tree))
     elif path.suffix == ".toml":
         path.write_text(
-            "# a comment\nlr = 0.1\nepochs = 10\nname = \"a \\\"b\\\" \\\\ ü\\n\"\na__b = 1\n"
+            '# a comment\nlr = 0.1\nepochs = 10\nname = "a \\"b\\" \\\\ ü\\n"\na__b = 1\n'
             "layers = [{size = 8}, {size = 16}]\n"
-            "[nested]\nflag = false\n[nested.model]\ndepth = 2\n\"drop out\" = 0.0\n[empty]\n"
+            '[nested]\nflag = false\n[nested.model]\ndepth = 2\n"drop out" = 0.0\n[empty]\n'
         )
     else:
         path.write_text(importlib.import_module("yaml").safe_dump(tree))
@@ -72,7 +72,9 @@ def test_a_key_keeps_its_kind_of_number(path: Path) -> None:
 
 
 def test_odd_values(path: Path) -> None:
-    tree = read(path.suffix, ConfigFile(path).patched({"name": "x: [1]\n#{}'\"\x7f", "epochs": [1, [2.5, "a"]]}))
+    tree = read(
+        path.suffix, ConfigFile(path).patched({"name": "x: [1]\n#{}'\"\x7f", "epochs": [1, [2.5, "a"]]})
+    )
     assert (tree["name"], tree["epochs"]) == ("x: [1]\n#{}'\"\x7f", [1, [2.5, "a"]])
 
 
@@ -107,13 +109,14 @@ def test_toml_text(tmp_path: Path) -> None:
         ),
         (
             "nested__model__dept",
-            "space.nested__model__dept: base.json has no key 'nested.model.dept'; did you mean "
-            "'nested__model__depth'?; add it there with its usual value, or give the parameter as "
-            "{nested__model__dept} in the command",
+            "space.nested__model__dept: base.json has no key 'nested.model.dept'; add it there with its "
+            "usual value, or give the parameter as {nested__model__dept} in the command; did you mean "
+            "'nested__model__depth'?",
         ),
         (
             "nested",
-            "space.nested: 'nested' is a whole table in base.json; name one of its keys, for instance nested__model",
+            "space.nested: 'nested' is a whole table in base.json; name one of its keys, for instance "
+            "nested__model",
         ),
     ],
 )
@@ -133,10 +136,18 @@ def test_a_parameter_given_elsewhere_needs_no_key(tmp_path: Path) -> None:
     [
         ("base.ini", "", "config: 'base.ini' is of no known kind; give a .yaml, .json or .toml file"),
         ("base.json", "[1]", "config: base.json holds no table of keys and values at its top"),
-        ("base.json", "{", "config: base.json cannot be read: Expecting property name enclosed in double quotes: "),
+        (
+            "base.json",
+            "{",
+            "config: base.json cannot be read: Expecting property name enclosed in double quotes: ",
+        ),
         ("base.toml", "a = ", "config: base.toml cannot be read: Invalid value (at "),
         ("base.yaml", "a: [", "config: base.yaml cannot be read: while parsing a flow "),
-        ("base.yaml", "a: !!python/object:os.x {}", "config: base.yaml cannot be read: could not determine a constr"),
+        (
+            "base.yaml",
+            "a: !!python/object:os.x {}",
+            "config: base.yaml cannot be read: could not determine a constr",
+        ),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -160,5 +171,6 @@ def test_yaml_without_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(InputError) as caught:
         ConfigFile(tmp_path / "base.yaml")
     assert str(caught.value) == (
-        "config: base.yaml needs PyYAML, which is not installed: pip install pyyaml, or give a .json or .toml file"
+        "config: base.yaml needs PyYAML, which is not installed: pip install pyyaml, "
+        "or give a .json or .toml file"
     )

@@ -197,7 +197,7 @@ def _check(name: str, parameters: Collection[str]) -> None:
     elif name not in parameters:
         own = ", ".join(f"{{{known}}}" for known in OWN)
         raise InputError(
-            f"{{{name}}} is not a parameter{nearest(name, [*parameters, *OWN])}; "
-            f"placeholders are the parameters' names, {own}",
+            f"{{{name}}} is not a parameter; placeholders are the parameters' names and {own}"
+            f"{nearest(name, [*parameters, *OWN])}",
             _AT,
         )

@@ -45,9 +45,9 @@ class ConfigFile:
             if keys is None:
                 if name not in elsewhere:
                     raise InputError(
-                        f"{self.name} has no key {name.replace('__', '.')!r}"
-                        f"{nearest(name, _leaves(self._tree))}; add it there with its usual value, "
-                        f"or give the parameter as {{{name}}} in the command",
+                        f"{self.name} has no key {name.replace('__', '.')!r}; add it there with its usual "
+                        f"value, or give the parameter as {{{name}}} in the command"
+                        f"{nearest(name, _leaves(self._tree))}",
                         ("space", name),
                     )
             elif isinstance(self._at(keys), dict):
@@ -76,13 +76,13 @@ class ConfigFile:
         return text
 
     def _load(self, data: bytes) -> Any:
+        yaml = _yaml(self.name) if self._kind in (".yaml", ".yml") else None
         try:
             if self._kind == ".json":
                 tree = json.loads(data)
             elif self._kind == ".toml":
                 tree = msgspec.toml.decode(data)
-            else:
-                yaml = _yaml(self.name)
+            elif yaml is not None:
                 try:
                     tree = yaml.safe_load(data)
                 except yaml.YAMLError as error:

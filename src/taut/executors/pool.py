@@ -29,7 +29,11 @@ class PoolExecutor(Executor):
 
     Processes rather than threads: objectives may hold the interpreter lock, change global state or
     crash. The objective is imported by name where it has one; functions of the main program and closures
-    are sent by value, so no ``if __name__ == "__main__"`` is needed. `asked` answers `trial.should_stop()`.
+    are sent by value, so no ``if __name__ == "__main__"`` is needed.
+
+    names: of the space's parameters. main: the metric that a bare number is the value of. base: goes in
+    front of the import path. timeout: seconds that a trial may take, loading not included. asked: answers
+    `trial.should_stop()` for (number, attempt).
 
     Raises `InputError` when the objective cannot be loaded.
     """
@@ -42,9 +46,11 @@ class PoolExecutor(Executor):
         names: Sequence[str],
         main: str,
         base: str | None = None,
+        timeout: float | None = None,
         asked: Callable[[int, int], bool] | None = None,
     ) -> None:
         self.slots = slots
+        self._timeout = timeout
         self._asked = asked
         self._guardian = Guardian()
         by_name = objective if isinstance(objective, str) else _name(objective)
@@ -77,9 +83,22 @@ class PoolExecutor(Executor):
     def poll(self, timeout: float) -> Sequence[Message]:
         busy: dict[Any, _Child] = {child.connection: child for child in self._children if child.task is not None}
         found: list[Message] = []
+        if self._timeout is not None and busy:
+            first = min(child.since for child in busy.values()) + self._timeout
+            timeout = max(0.0, min(timeout, first - time.monotonic()))
         for connection in wait(list(busy), timeout) if busy else ():
             found += self._hear(busy[connection])
+        if self._timeout is not None:
+            found += [self._overdue(child) for child in busy.values() if child.late(self._timeout)]
         return found
+
+    def _overdue(self, child: _Child) -> Outcome:
+        assert child.task is not None
+        number, attempt = child.task.number, child.task.attempt
+        child.signal(signal.SIGKILL)
+        child.process.wait()
+        child.task = None
+        return Outcome(number, attempt, {}, error=f"timed out after {self._timeout:g} s")
 
     def _hear(self, child: _Child) -> list[Message]:
         """All that one child has said by now."""
@@ -138,6 +157,7 @@ class _Child:
         self.connection = Connection(ours.detach())
         self.connection.send_bytes(encode(setup))
         self.task: Task | None = None
+        self.since = 0.0
 
     def ready(self) -> None:
         """Wait until the objective is loaded."""
@@ -150,9 +170,12 @@ class _Child:
         assert isinstance(said, Ready)
 
     def send(self, task: Task) -> None:
-        self.task = task
+        self.task, self.since = task, time.monotonic()
         with contextlib.suppress(OSError):  # it just died: the next poll says so
             self.connection.send_bytes(encode(task))
+
+    def late(self, timeout: float) -> bool:
+        return self.task is not None and time.monotonic() - self.since >= timeout
 
     @property
     def alive(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def anchored(word: str, base: Path, cwd: Path | None) -> str:
 def find_program(word: str, directory: Path) -> str:
     """The absolute path of the program `word`; a relative path is one in `directory`.
 
-    ``python`` and ``python3`` are this interpreter where PATH has none.
+    ``python`` and ``python3`` are this interpreter where PATH has none, and where PATH has only the one
+    that our virtual environment was made from: ``.venv/bin/taut`` then need not be activated.
     Raises `InputError` for a program that is not there or cannot be executed.
     """
     if "/" in word:
@@ -51,12 +53,24 @@ def find_program(word: str, directory: Path) -> str:
             )
         return path
     found = shutil.which(word)
+    if word in ("python", "python3") and sys.executable and (found is None or _parent_of_ours(found)):
+        return sys.executable
     if found is not None:
         return os.path.abspath(found)
-    if word in ("python", "python3") and sys.executable:
-        return sys.executable
     raise InputError(
         f"the program {word!r} was not found in PATH; install it, load its module or activate its "
         "environment first, or give its whole path",
         _AT,
     )
+
+
+def _parent_of_ours(python: str) -> bool:
+    """Whether `python` is the installation, itself no virtual environment, behind our own virtual environment."""
+    if sys.prefix == sys.base_prefix:
+        return False
+    code = "import sys; print(sys.prefix, sys.base_prefix, sep=chr(10))"
+    try:
+        told = subprocess.run([python, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return told.stdout.splitlines() == [sys.base_prefix, sys.base_prefix]

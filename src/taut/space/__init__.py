@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from taut.space.continuous import LogNormal as lognormal
 from taut.space.continuous import LogUniform as loguniform
-from taut.space.continuous import Normal as normal
 from taut.space.continuous import Uniform as uniform
 from taut.space.expression import Expression
 from taut.space.integers import LogUniformInt as loguniform_int
 from taut.space.integers import UniformInt as uniform_int
 from taut.space.levels import Choice as choice
 from taut.space.levels import Ordinal as ordinal
+from taut.space.normal import LogNormal as lognormal
+from taut.space.normal import Normal as normal
 from taut.space.parameter import Expr as expr
 from taut.space.parameter import Parameter
 from taut.space.space import Space

@@ -42,7 +42,8 @@ class Conditions:
                 self.computed[name] = _parsed(parameter.source, name, "expr")
             elif isinstance(parameter, Searched) and parameter.when is not None:
                 self.when[name] = _parsed(parameter.when, name, "when")
-        self.expressions = {**self.computed, **self.when}
+        either = {**self.computed, **self.when}
+        self.expressions = {name: either[name] for name in parameters if name in either}
         if not self.expressions:
             self.order: tuple[str, ...] = ()
             self._needed: dict[str, float] = {}

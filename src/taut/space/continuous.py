@@ -1,4 +1,4 @@
-"""Real-valued parameters: uniform, loguniform, normal, lognormal."""
+"""Real-valued parameters spread evenly: uniform and loguniform."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 
 from taut.errors import InputError
 from taut.space import prior
-from taut.space.parameter import Searched, number
+from taut.space.parameter import Searched, is_number, number
 from taut.space.prior import Floats, Lattice
 
-__all__ = ["LogNormal", "LogUniform", "Normal", "Number", "Uniform"]
-
-_SPREAD = 4.0  # standard deviations between the mean and a bound that was left out
-_LEAST_MASS = 1e-12  # of the normal distribution that its bounds must hold
+__all__ = ["LogUniform", "Number", "Uniform"]
 
 
 class Number(Searched):
@@ -40,18 +37,17 @@ class Number(Searched):
         return frozenset({"float"})
 
     def to_python(self, codes: Floats) -> list[Any]:
-        return codes.tolist()
+        values: list[Any] = codes.tolist()
+        return values
 
     def column(self, codes: Floats) -> NDArray[Any]:
         return codes
 
     def code(self, value: object) -> float:
         low, high = self.bounds
-        if isinstance(value, float) and low <= value <= high:
-            return value + 0.0
-        number_like = isinstance(value, int | np.integer | np.floating) and not isinstance(value, bool)
-        if number_like and low <= value <= high:
-            return float(value)
+        # compared before it is converted: whole numbers may be too long for a float
+        if is_number(value) and low <= value <= high:
+            return float(value) + 0.0
         raise InputError(f"{value!r} is not allowed; it must be {self.allowed()}")
 
     @property
@@ -60,7 +56,7 @@ class Number(Searched):
 
     def admits(self, literal: object) -> bool:
         low, high = self.bounds
-        return isinstance(literal, int | float) and not isinstance(literal, bool) and low <= literal <= high
+        return is_number(literal) and low <= literal <= high
 
     def allowed(self) -> str:
         low, high = self.bounds
@@ -244,152 +240,3 @@ class LogUniform(Number):
 
     def encode(self, codes: Floats) -> Floats:
         return prior.logarithmic_inverse(codes, self.low, self.high)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Bell(Number):
-    """What normal and lognormal share: a mean, a standard deviation, and bounds that cut the tails off."""
-
-    arity: ClassVar[int | None] = 2
-    mean: float
-    std: float
-    low: float | None = None
-    high: float | None = None
-
-    @staticmethod
-    @abstractmethod
-    def scaled(x: float) -> float:
-        """A value on the scale on which the distribution is normal."""
-
-    @staticmethod
-    @abstractmethod
-    def unscaled(z: float) -> float:
-        """The inverse of `scaled`."""
-
-    def __post_init__(self) -> None:
-        mean, std = number(self.mean, "mean", self.kind), number(self.std, "std", self.kind)
-        if std <= 0:
-            raise InputError(f"std = {std!r} must be above 0", (self.kind,))
-        low = None if self.low is None else number(self.low, "low", "low")
-        high = None if self.high is None else number(self.high, "high", "high")
-        for name, value in (("mean", mean), ("std", std), ("low", low), ("high", high)):
-            object.__setattr__(self, name, value)
-        self._check_bounds()
-        self.settle()
-
-    def _check_bounds(self) -> None:
-        try:
-            low, high = self.bounds
-        except OverflowError:
-            raise InputError(
-                f"mean = {self.mean!r} and std = {self.std!r} are those of ln x, and give numbers"
-                " beyond 1e308; lower them",
-                (self.kind,),
-            ) from None
-        ordered(low, high, self.kind)
-        if low < high and prior.normal_mass(*self._limits) < _LEAST_MASS:
-            raise InputError(
-                f"the bounds {low!r} to {high!r} hold less than {_LEAST_MASS} of the distribution with mean"
-                f" {self.mean!r} and std {self.std!r}; move the mean between them, or use uniform",
-                (self.kind,),
-            )
-
-    def arguments(self) -> tuple[Any, ...]:
-        return self.mean, self.std
-
-    @cached_property
-    def _span(self) -> tuple[float, float]:
-        low = self.unscaled(self.mean - _SPREAD * self.std) if self.low is None else self.low
-        high = self.unscaled(self.mean + _SPREAD * self.std) if self.high is None else self.high
-        return low, high
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        return self._span
-
-    @cached_property
-    def _limits(self) -> tuple[float, float]:
-        """The bounds in standard deviations from the mean."""
-        low, high = self.bounds
-        return (self.scaled(low) - self.mean) / self.std, (self.scaled(high) - self.mean) / self.std
-
-
-class Normal(Bell):
-    """Numbers near `mean` are likelier: a normal distribution cut off at its bounds.
-
-    For a quantity of which a good value is known, roughly. To lean towards a value without changing
-    what is drawn, give `start` and `belief` to a `uniform` instead.
-
-    mean, std: of the distribution before it is cut off; std above 0.
-    low, high: bounds, both included; left out: four standard deviations from the mean.
-    start, belief, when: see `Searched`.
-
-    Raises `InputError` if the bounds hold less than 1e-12 of the distribution.
-    """
-
-    kind: ClassVar[str] = "normal"
-
-    @staticmethod
-    def scaled(x: float) -> float:
-        return x
-
-    @staticmethod
-    def unscaled(z: float) -> float:
-        return z
-
-    def quantile(self, u: Floats) -> Floats:
-        low, high = self.bounds
-        if low == high:
-            return prior.linear(u, low, high)
-        return prior.pin(self.mean + self.std * prior.normal(u, *self._limits), u, low, high)
-
-    def decode(self, u: Floats) -> Floats:
-        return prior.linear(u, *self.bounds)
-
-    def encode(self, codes: Floats) -> Floats:
-        return prior.linear_inverse(codes, *self.bounds)
-
-
-class LogNormal(Bell):
-    """Orders of magnitude near a known one are likelier: ln x is normal, cut off at its bounds.
-
-    For a scale of which a good magnitude is known, for instance a learning rate near 3e-4:
-    ``lognormal(math.log(3e-4), 1.0)``.
-
-    mean, std: of ln x (as in NumPy), before it is cut off; std above 0.
-    low, high: bounds of x itself, both included, above 0; left out: four standard deviations of ln x.
-    start, belief, when: see `Searched`.
-
-    Raises `InputError` if low <= 0, or if the bounds hold less than 1e-12 of the distribution.
-    """
-
-    kind: ClassVar[str] = "lognormal"
-
-    @staticmethod
-    def scaled(x: float) -> float:
-        return math.log(x)
-
-    @staticmethod
-    def unscaled(z: float) -> float:
-        return math.exp(z)
-
-    def _check_bounds(self) -> None:
-        if self.low is not None:
-            positive(self.low, self.kind, "normal")
-        if self.high is not None and self.high <= 0:
-            raise InputError(
-                f"high = {self.high!r} must be above 0, because lognormal works on logarithms", (self.kind,)
-            )
-        super()._check_bounds()
-
-    def quantile(self, u: Floats) -> Floats:
-        low, high = self.bounds
-        if low == high:
-            return prior.logarithmic(u, low, high)
-        return prior.pin(np.exp(self.mean + self.std * prior.normal(u, *self._limits)), u, low, high)
-
-    def decode(self, u: Floats) -> Floats:
-        return prior.logarithmic(u, *self.bounds)
-
-    def encode(self, codes: Floats) -> Floats:
-        return prior.logarithmic_inverse(codes, *self.bounds)

@@ -22,7 +22,7 @@ _ABSENT: Any = object()
 def params_of(conditions: Conditions, codes: Floats) -> list[dict[str, Any]]:
     """One dict for each row, made column by column; what is inactive is left out."""
     gaps = np.isnan(codes)
-    partial = gaps.any(axis=0).tolist()
+    partial = np.any(gaps, axis=0)
     columns: dict[str, list[Any]] = {name: [] for name in conditions.parameters}
     complete = True
     for j, (name, parameter) in enumerate(conditions.searched.items()):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taut.errors import nearest
 from taut.space.expression import Expression
 from taut.space.parameter import Expr, Parameter, Searched
 from taut.space.prior import Floats
@@ -24,7 +23,7 @@ def problem(new: Space, old: Space) -> str | None:
     for name, before in old.parameters.items():
         after = new.parameters.get(name)
         if after is None:
-            return f"{name} is gone{nearest(name, new.parameters)}; keep it, or start a new study."
+            return f"{name} is gone; keep it, or start a new study."
         change = _change(after, before)
         if change is not None:
             return f"{name} cannot change: {change}; keep every old value, or start a new study."

@@ -27,7 +27,8 @@ class Whole(Number):
         return frozenset({"int"})
 
     def to_python(self, codes: Floats) -> list[Any]:
-        return codes.astype(np.int64).tolist()
+        values: list[Any] = codes.astype(np.int64).tolist()
+        return values
 
     def column(self, codes: Floats) -> NDArray[Any]:
         return codes.astype(np.int64)
@@ -54,13 +55,13 @@ class Whole(Number):
         return f"a whole number from {low} to {high}"
 
 
-def _whole(value: object, what: str, kind: str) -> int:
+def _whole(value: Any, what: str, kind: str) -> int:
     x = number(value, what, kind)
     if x != int(x):
         raise InputError(
             f"{what} = {value!r} is not a whole number; use {kind.removesuffix('_int')}, or round it", (kind,)
         )
-    if abs(x) > EXACT:
+    if abs(value) > EXACT:  # asked of the value itself, because x is rounded
         raise InputError(f"{what} = {value!r} is too large; whole numbers go up to 2**53 = {EXACT}", (kind,))
     return int(x)
 

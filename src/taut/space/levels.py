@@ -184,8 +184,10 @@ def _freeze(value: Any, nested: bool = False) -> Any:
     """`value` as an immutable JSON value; NumPy scalars become Python's."""
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, int):
         if abs(value) > EXACT:
             raise InputError(f"{value!r} is too large; whole numbers go up to 2**53 = {EXACT}")
@@ -200,6 +202,16 @@ def _freeze(value: Any, nested: bool = False) -> Any:
         f"{value!r} is a {type(value).__name__}; values are numbers, texts, booleans, None, or lists of them."
         " Give a name and look the object up in the objective"
     )
+
+
+def _text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{value!r} holds half of a character (a surrogate), which JSON cannot hold"
+        ) from None
+    return str.__str__(value)  # a plain text, also of a subclass such as an enumeration's
 
 
 def _thaw(level: Any) -> Any:

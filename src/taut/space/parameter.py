@@ -1,8 +1,8 @@
 """What every parameter is: an immutable value that knows its prior, its coding and its JSON form.
 
-`Parameter` is the root; `Searched` are the kinds that a sampler chooses (`continuous.py`, `integers.py`,
-`levels.py`); `Expr` follows from others. A *code* is the float that stands for a value in arrays:
-the number itself, or the index of a level.
+`Parameter` is the root; `Searched` are the kinds that a sampler chooses (`continuous.py`,
+`normal.py`, `integers.py`, `levels.py`); `Expr` follows from others. A *code* is the float that
+stands for a value in arrays: the number itself, or the index of a level.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Parameter(ABC):
         try:
             return _read(data)
         except InputError as error:
-            raise error.under(name) from None
+            raise error.under(str(name)) from None
 
     @cached_property
     def text(self) -> str:
@@ -200,9 +200,14 @@ class Expr(Parameter):
         return (self.source,)
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether `value` is a Python or NumPy number; True and False are none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def number(value: object, what: str, kind: str) -> float:
     """`value` as a finite float, or an error that names `what`."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+    if not is_number(value):
         raise InputError(
             f"{what} = {value!r} is not a number; write one without quotes, for instance 0.5", (kind,)
         )
@@ -233,7 +238,7 @@ def _read(data: Mapping[str, Any]) -> Parameter:
         if strange:
             raise InputError(
                 f"{strange[0]!r} is not a kind; use one of {listed}{nearest(strange[0], kinds)}",
-                (strange[0],),
+                (str(strange[0]),),
             )
         raise InputError(f"no kind is given; name one of {listed}, for instance {_EXAMPLE}")
     kind = named[0]
@@ -255,7 +260,9 @@ def _arguments(cls: type[Parameter], given: Any, fields: list[str]) -> list[Any]
     names = [name for name in fields if name not in ("start", "belief", "when")][: cls.arity]
     if not isinstance(given, list | tuple) or len(given) != cls.arity:
         wanted = f"{cls.kind} = [{', '.join(names)}]"
-        count = f"{len(given)} values" if isinstance(given, list | tuple) else repr(given)
+        count = (
+            f"{len(given)} value{'s' * (len(given) != 1)}" if isinstance(given, list | tuple) else repr(given)
+        )
         raise InputError(f"{count} where two numbers are needed; write {wanted}", (cls.kind,))
     return list(given)
 

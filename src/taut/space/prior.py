@@ -150,9 +150,5 @@ class Lattice:
         offset = other.first * theirs - self.first * mine
         width = (other.count - 1) * other.stride * theirs
         stride = self.stride * mine
-        return (
-            offset % stride == 0
-            and (other.count == 1 or other.stride * theirs % stride == 0)
-            and offset >= 0
-            and offset + width <= (self.count - 1) * stride
-        )
+        aligned = offset % stride == 0 and (other.count == 1 or other.stride * theirs % stride == 0)
+        return bool(aligned and 0 <= offset <= (self.count - 1) * stride - width)

@@ -16,11 +16,13 @@ import numpy as np
 from taut.space.continuous import Number
 from taut.space.parameter import Searched
 from taut.space.prior import Floats
+from taut.space.syntax import number_of
 
 __all__ = ["points"]
 
 _DRAWS = 2048
-_COMBINATIONS = 4096  # of the listed values that one expression depends on
+_COMBINATIONS = 4096  # of the listed values that one expression depends on, at most
+_NUMBERS = 4_000_000  # in all combinations of all expressions, about
 
 
 def points(
@@ -36,10 +38,11 @@ def points(
     for j, candidates in enumerate(special):
         mixed[:, j] = rng.choice(candidates, _DRAWS)
     blocks.append(mixed)
-    names = list(searched)
-    for roots in dict.fromkeys(roots for roots, _ in expressions):
-        columns = [j for j, name in enumerate(names) if name in roots]
-        blocks.append(_combined(searched, columns, special, rng))
+    groups = list(dict.fromkeys(roots for roots, _ in expressions))
+    limit = max(64, min(_COMBINATIONS, _NUMBERS // (len(searched) * max(1, len(groups)))))
+    for roots in groups:
+        columns = [j for j, name in enumerate(searched) if name in roots]
+        blocks.append(_combined(searched, columns, special, limit, rng))
     return np.concatenate(blocks)
 
 
@@ -50,13 +53,17 @@ def _even(searched: Mapping[str, Searched], n: int, rng: np.random.Generator) ->
 
 
 def _combined(
-    searched: Mapping[str, Searched], columns: list[int], special: list[Floats], rng: np.random.Generator
+    searched: Mapping[str, Searched],
+    columns: list[int],
+    special: list[Floats],
+    limit: int,
+    rng: np.random.Generator,
 ) -> Floats:
     """Every combination of the candidates of `columns`, those with few candidates first, up to a limit."""
     taken: list[int] = []
     size = 1
     for j in sorted(columns, key=lambda j: len(special[j])):
-        if size * len(special[j]) <= _COMBINATIONS:
+        if size * len(special[j]) <= limit:
             size *= len(special[j])
             taken.append(j)
     codes = _even(searched, size, rng)
@@ -84,9 +91,6 @@ def _special(parameter: Searched, literals: Iterable[float]) -> Floats:
 
 def _numbers(tree: ast.expr) -> Iterable[float]:
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, int | float)
-            and not isinstance(node.value, bool)
-        ):
-            yield float(node.value)
+        number = number_of(node)
+        if number is not None:
+            yield float(number)

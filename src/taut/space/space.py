@@ -45,11 +45,11 @@ class Space:
         items = _checked(parameters, named)
         self.parameters: Mapping[str, Parameter] = MappingProxyType(items)
         self.names: tuple[str, ...] = tuple(items)
-        self._columns: tuple[Searched, ...] = tuple(p for p in items.values() if isinstance(p, Searched))
+        self.columns: tuple[Searched, ...] = tuple(p for p in items.values() if isinstance(p, Searched))
         self.searched: tuple[str, ...] = tuple(name for name, p in items.items() if isinstance(p, Searched))
-        self.cells: NDArray[np.int64] = np.array([p.cells for p in self._columns], dtype=np.int64)
+        self.cells: NDArray[np.int64] = np.array([p.cells for p in self.columns], dtype=np.int64)
         self.cells.flags.writeable = False
-        self._coders = [(name, p.known_code) for name, p in zip(self.searched, self._columns, strict=True)]
+        self._coders = [(name, p.known_code) for name, p in zip(self.searched, self.columns, strict=True)]
         self.conditions = Conditions(items)
 
     def __len__(self) -> int:
@@ -84,7 +84,7 @@ class Space:
     def start(self) -> dict[str, Any]:
         """The start values that were given, by name."""
         return {
-            name: p.start for name, p in zip(self.searched, self._columns, strict=True) if p.start is not None
+            name: p.start for name, p in zip(self.searched, self.columns, strict=True) if p.start is not None
         }
 
     # -- between the unit cube and codes -------------------------------------------------------------
@@ -96,7 +96,7 @@ class Space:
         """
         u = self._matrix(u)
         codes = np.empty(u.shape)
-        for j, parameter in enumerate(self._columns):
+        for j, parameter in enumerate(self.columns):
             codes[:, j] = parameter.quantile(u[:, j])
         return self.condition(codes) if conditions else codes
 
@@ -104,7 +104,7 @@ class Space:
         """Codes in the geometry that models work in: logarithmic for the log kinds, linear otherwise."""
         u = self._matrix(u)
         codes = np.empty(u.shape)
-        for j, parameter in enumerate(self._columns):
+        for j, parameter in enumerate(self.columns):
             codes[:, j] = parameter.decode(u[:, j])
         return self.condition(codes) if conditions else codes
 
@@ -112,7 +112,7 @@ class Space:
         """The inverse of `decode`: the middle of its cell for a discrete value, 0.5 for an inactive one."""
         codes = self._matrix(codes)
         u = np.empty(codes.shape)
-        for j, parameter in enumerate(self._columns):
+        for j, parameter in enumerate(self.columns):
             u[:, j] = parameter.encode(codes[:, j])
         u[np.isnan(codes)] = 0.5
         return np.minimum(np.maximum(u, 0.0), 1.0)

@@ -1,0 +1,3 @@
+from taut.cli import main
+
+main()

@@ -1,0 +1,73 @@
+"""`taut verify`, `taut export` and `taut doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from taut.cli.common import locate, open_study
+from taut.errors import InputError
+
+__all__ = ["doctor", "export", "verify"]
+
+
+@click.command(epilog="Example:  taut verify runs/lora")
+@click.argument("study")
+def verify(study: str) -> int:
+    """Derive every suggestion of the study again from what its decision had seen; check every record.
+
+    Exit code 0: all reproduced, no record damaged. 1: something differs.
+    """
+    from taut.opening import make_sampler
+    from taut.verify import verify as replay
+
+    open_study(study)
+    result = replay(locate(study), make_sampler)
+    for problem in result.damaged:
+        click.echo(f"damaged  {problem}")
+    for problem in result.torn:
+        click.echo(f"torn     {problem} (the trace of a crash; nothing that was acknowledged is missing)")
+    if not result.differences:
+        click.echo(f"all {result.suggestions} suggestions reproduced")
+    else:
+        click.echo(f"{len(result.differences)} of {result.suggestions} suggestions differ, the first:")
+        click.echo(str(result.differences[0]))
+    return 0 if result.good else 1
+
+
+@click.command(epilog="Example:  taut export runs/lora --to parquet trials.parquet")
+@click.argument("study")
+@click.argument("path", required=False, type=click.Path())
+@click.option("--to", "form", required=True, help="csv, parquet or sqlite.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def export(study: str, path: str | None, form: str, force: bool) -> None:
+    """Write the trials of STUDY to PATH (default: NAME.csv, .parquet or .sqlite in this directory)."""
+    from taut.export import export as write
+
+    opened = open_study(study)
+    target = Path(path or f"{opened.definition.name}.{form}")
+    snapshot = opened.snapshot
+    reports = {metric: snapshot.reports(metric) for metric in snapshot.reported}
+    written = write(list(opened.trials), form, target, overwrite=force, reports=reports)
+    click.echo(f"{len(opened.trials)} trials written to {written}")
+
+
+@click.command(epilog="Example:  taut doctor runs/lora")
+@click.argument("directory", default=".")
+def doctor(directory: str) -> int:
+    """What this machine and the file system under DIRECTORY can and cannot do for a study.
+
+    Exit code 1 if something that taut needs does not work.
+    """
+    from taut.doctor import examine
+
+    if Path(directory).is_file():
+        raise InputError(f"{directory} is a file; give a directory")
+    findings = examine(Path(directory))
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        click.echo(f"{finding.state:4}  {finding.name.ljust(width)}  {finding.text}")
+        if finding.advice:
+            click.echo(f"      {' ' * width}  -> {finding.advice}")
+    return 1 if any(finding.state == "fail" for finding in findings) else 0

@@ -1,0 +1,70 @@
+"""What the commands share: finding a study, and saying numbers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from taut.definition import Definition
+from taut.errors import InputError
+from taut.study import Study
+
+__all__ = ["locate", "metrics_text", "open_study", "place", "seconds_text", "value_text"]
+
+
+def place(file: Path, name: str) -> Path:
+    """Where the study of a TOML file is kept by default."""
+    return file.parent / "runs" / name
+
+
+def locate(target: str) -> Path:
+    """The study directory that `target` (a directory, or a study.toml) means."""
+    path = Path(target)
+    if path.is_dir():
+        return path
+    if not path.exists():
+        raise InputError(f"{target}: there is no such study directory or file")
+    from taut import studyfile
+
+    return place(path, studyfile.read(path).name)
+
+
+def open_study(target: str) -> Study:
+    """The existing study that `target` means; looking leaves no trace."""
+    directory = locate(target)
+    if not (directory / "definition").is_dir():
+        raise InputError(
+            f"{directory}: there is no study here yet; start it with: taut run {target}"
+            if Path(target).is_file()
+            else f"{directory}: this directory holds no study; give the directory that `taut run` named, or its study.toml"
+        )
+    return Study.of(directory)
+
+
+def base_of(definition: Definition, directory: Path) -> Path:
+    """The directory that the definition's relative names start from."""
+    return Path(os.path.normpath(directory.absolute() / definition.evaluation.base))
+
+
+def value_text(value: Any) -> str:
+    """A parameter or metric as a person reads it: six digits for floats."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def metrics_text(values: dict[str, float]) -> str:
+    return "  ".join(f"{name}={value_text(value)}" for name, value in values.items())
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration in its two largest units: 8.1 s, 3 min 20 s, 5 h 2 min, 2 d 4 h."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if hours < 1:
+        return f"{minutes} min {seconds % 60:.0f} s"
+    if hours < 24:
+        return f"{hours} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"

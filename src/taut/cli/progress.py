@@ -1,0 +1,145 @@
+"""What `taut run` says while it works, and at its end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import click
+
+from taut.cli.common import metrics_text, seconds_text, value_text
+from taut.study import Study
+from taut.trial import State, TrialRecord
+
+__all__ = ["Progress", "epilogue"]
+
+_EVERY = 0.25  # seconds between two drawings of the live line
+
+
+class Progress:
+    """Says what happened: one line for each finished trial, or one live line on a terminal."""
+
+    def __init__(self, study: Study, folder: Path, workers: int) -> None:
+        self._study = study
+        self._folder = folder
+        self._workers = workers
+        self._live: Any = None
+        self._bar: Any = None
+        self._drawn = 0.0
+        self._best = -1
+        self._began, self._finished_before = time.monotonic(), 0
+
+    def __enter__(self) -> Progress:
+        snapshot = self._study.snapshot
+        self._began, self._finished_before = time.monotonic(), snapshot.n_finished
+        self._note_best()
+        before = f", {snapshot.n_finished} finished before" if snapshot.n_finished else ""
+        workers = f"{self._workers} worker{'s' if self._workers > 1 else ''}"
+        click.echo(f"study {self._study.definition.name} in {self._folder}: {_goal(self._study)}, {workers}{before}")
+        if sys.stdout.isatty():
+            from rich.live import Live
+
+            self._live = Live(self._text(), auto_refresh=False, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def told(self, numbers: Sequence[int]) -> None:
+        """These trials have just finished."""
+        records = self._study.store.snapshot.records(numbers)
+        for record in records:
+            better = self._note_best()
+            if self._live is None:
+                click.echo(_line(record, better))
+            elif better or record.state == "failed":
+                self._live.console.print(_line(record, better), highlight=False)
+        if self._live is not None and time.monotonic() - self._drawn > _EVERY:
+            self._drawn = time.monotonic()
+            self._live.update(self._text(), refresh=True)
+
+    def _note_best(self) -> bool:
+        ranking = self._study.ranking[:1]
+        better = bool(ranking) and ranking[0] != self._best
+        if better:
+            self._best = ranking[0]
+        return better
+
+    def _text(self) -> str:
+        snapshot = self._study.store.snapshot
+        finished, running = snapshot.n_finished, snapshot.counts[State.RUNNING]
+        trials = self._study.definition.budget.trials
+        parts = [f"{finished}{f' of {trials}' if trials else ''} trials finished, {running} running"]
+        if self._best >= 0:
+            values = snapshot.records([self._best])[0].values
+            main = self._study.definition.objectives[0].metric
+            parts.append(f"best {main}={value_text(values[main])} (trial {self._best})")
+        done = finished - self._finished_before
+        if trials and done:
+            left = (trials - finished) * (time.monotonic() - self._began) / done
+            parts.append(f"about {seconds_text(left)} left")
+        return "  ".join(parts)
+
+
+def _goal(study: Study) -> str:
+    aims = " and ".join(f"{'minimize' if o.minimize else 'maximize'} {o.metric}" for o in study.definition.objectives)
+    trials = study.definition.budget.trials
+    return f"{aims}, {trials} trials" if trials else aims
+
+
+def _line(record: TrialRecord, better: bool) -> str:
+    took = f"{record.duration:.1f} s" if record.duration is not None else ""
+    if record.state == "failed":
+        return f"trial {record.number} failed after {took}: {last_line(record.error)}"
+    return f"trial {record.number} {record.state}  {metrics_text(record.values)}  {took}{'  best so far' if better else ''}"
+
+
+def last_line(error: str | None) -> str:
+    """The line of a traceback or of a program's output that says most."""
+    lines = [line for line in (error or "").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no reason is known"
+
+
+def epilogue(study: Study, folder: Path, why: str, seconds: float) -> int:
+    """The last words of a run, and its exit code: 1 if no trial is complete although some have finished."""
+    snapshot = study.snapshot
+    counts = ", ".join(
+        f"{snapshot.counts[state]} {state.name.lower()}" for state in State if state.finished and snapshot.counts[state]
+    )
+    click.echo(f"{why} ({counts or 'none finished'}) after {seconds_text(seconds)}")
+    ranking = study.ranking
+    if not ranking:
+        return _nothing(study, folder)
+    shown = list(study.pareto) if len(study.definition.objectives) > 1 else [study.best]
+    for record in shown:
+        click.echo(f"best: trial {record.number}  {metrics_text(record.values)}")
+        for name, value in record.params.items():
+            click.echo(f"  {name} = {value_text(value)}")
+    click.echo(f"look at:  {folder}  (the study)")
+    for record in shown:
+        place = folder / "trials" / str(record.number)
+        if place.is_dir():
+            click.echo(f"          {place}  (output of trial {record.number})")
+    click.echo(f"          taut trials {folder}  (every trial)")
+    return 0
+
+
+def _nothing(study: Study, folder: Path) -> int:
+    snapshot = study.snapshot
+    failed = snapshot.where(State.FAILED)
+    if len(failed):
+        record = snapshot.records(failed[-1:])[0]
+        click.echo(f"the study failed: none of its trials is complete. Trial {record.number} said:", err=True)
+        click.echo(record.error or "", err=True)
+        click.echo(f"mend the script, then start anew with another --dir (this one: {folder})", err=True)
+        return 1
+    if snapshot.counts[State.COMPLETE]:
+        click.echo(f"no complete trial fulfils {' and '.join(study.definition.subject_to)}", err=True)
+        return 1
+    return 0

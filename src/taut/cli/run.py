@@ -1,0 +1,168 @@
+"""`taut run` and `taut worker`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from taut.cli.common import base_of, locate, open_study, place
+from taut.cli.progress import Progress, epilogue
+from taut.definition import Budget, Definition
+from taut.duration import parse_duration
+from taut.errors import InputError
+from taut.executors.base import Executor
+from taut.study import Study
+from taut.verdict import needed
+from taut.worker import Mode, Worker
+
+__all__ = ["run", "worker"]
+
+_MODES = click.Choice(["sequential", "batch", "async"])
+
+
+@click.command(
+    epilog="Example:  taut run study.toml --workers 4 --trials 100",
+)
+@click.argument("study")
+@click.option("--on", "where", default="local", metavar="PLACE", help="Where trials run: local (slurm and hyperqueue are not built yet).")
+@click.option("--workers", type=int, help="Trials side by side on this machine (default: [on.local] workers, or 1).")
+@click.option("--mode", type=_MODES, help="async (default), batch or sequential.")
+@click.option("--trials", type=int, help="Finished trials that the whole study is to have.")
+@click.option("--gpu-hours", type=float, help="GPU-hours that the whole study may use (with a queue).")
+@click.option("--for", "duration", metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h.")
+@click.option("--dir", "directory", type=click.Path(), help="Keep the study here (default: runs/NAME beside the file).")
+def run(
+    study: str,
+    where: str,
+    workers: int | None,
+    mode: Mode | None,
+    trials: int | None,
+    gpu_hours: float | None,
+    duration: str | None,
+    directory: str | None,
+) -> int:
+    """Run the study that STUDY (a study.toml, or a study directory) describes, to its end.
+
+    A study that exists is resumed: trials counts all of them, over all workers and resumptions. Start the
+    same command in more terminals to have more workers. Ctrl-C stops within two seconds and loses nothing.
+    """
+    if where != "local":
+        raise InputError(f"--on {where}: only local is built so far; leave --on out to run on this machine")
+    if gpu_hours is not None:
+        raise InputError("--gpu-hours needs a queue that counts them, which is not built yet; use --trials or --for")
+    seconds = None if duration is None else parse_duration(duration)
+    opened, folder, file = _open(study, directory)
+    if trials is not None:
+        opened.budget(trials)
+    local = opened.definition.on.get("local", {})
+    return _work(
+        opened,
+        folder,
+        workers=local.get("workers", 1) if workers is None else workers,
+        mode=mode or local.get("mode", "async"),
+        seconds=seconds,
+        copy=file,
+        again=f"taut run {study}" + (f" --dir {directory}" if directory else ""),
+    )
+
+
+@click.command(epilog="Example:  taut worker runs/lora --for 2h")
+@click.argument("directory")
+@click.option("--workers", type=int, default=1, help="Trials side by side in this worker.")
+@click.option("--mode", type=_MODES, help="async (default), batch or sequential.")
+@click.option("--for", "duration", metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h.")
+def worker(directory: str, workers: int, mode: Mode | None, duration: str | None) -> int:
+    """Take part in the study in DIRECTORY until nothing is left to start.
+
+    Any number of workers may do so, on every machine that sees the directory.
+    """
+    seconds = None if duration is None else parse_duration(duration)
+    opened = open_study(directory)
+    return _work(
+        opened, locate(directory), workers=workers, mode=mode or "async", seconds=seconds, copy=None,
+        again=f"taut worker {directory}",
+    )
+
+
+def _open(target: str, directory: str | None) -> tuple[Study, Path, Path | None]:
+    """The study that `taut run TARGET` means, created in memory or read; and the TOML file, if one."""
+    path = Path(target)
+    if path.is_dir():
+        if directory is not None:
+            raise InputError(f"{target} is a study directory; --dir goes with a study.toml")
+        return open_study(target), path, None
+    if not path.exists():
+        raise InputError(f"{target}: there is no such file; `taut init` writes a study.toml to start from")
+    from taut import studyfile
+    from taut.samplers import registry
+
+    definition = studyfile.read(path, samplers=registry.names())
+    if definition.budget.gpu_hours is not None:
+        raise InputError("gpu_hours needs a queue that counts them, which is not built yet; use trials or hours", ("budget", "gpu_hours"))
+    if definition.pruner is not None:
+        raise InputError("pruners are not built yet; leave [pruner] out", ("pruner",))
+    folder = Path(directory) if directory is not None else place(path, definition.name)
+    return Study.of(folder, _portable(definition, folder)), folder, path
+
+
+def _portable(definition: Definition, folder: Path) -> Definition:
+    """The definition with its base as seen from the study directory, so that both can move together."""
+    base = Path(definition.evaluation.base)
+    inside = os.path.realpath(folder).startswith(os.path.realpath(base) + os.sep)
+    text = os.path.relpath(os.path.realpath(base), os.path.realpath(folder)) if inside else str(base)
+    return msgspec.structs.replace(definition, evaluation=msgspec.structs.replace(definition.evaluation, base=text))
+
+
+def _work(
+    study: Study, folder: Path, *, workers: int, mode: Mode, seconds: float | None, copy: Path | None, again: str
+) -> int:
+    if workers < 1:
+        raise InputError(f"{workers} workers; use a whole number from 1", ("--workers",))
+    if study.definition.budget == Budget() and seconds is None:
+        raise InputError("no end is in sight: add [budget] trials = 100 to the file, or give --trials 100 or --for 2h")
+    warning = study.store.proposals.sampler.warning(study.space)
+    if warning:
+        click.echo(f"note: {warning}", err=True)
+    executor = _executor(study, folder, workers)
+    study.store.save()
+    if copy is not None:
+        shutil.copyfile(copy, folder / "study.toml")
+    began = time.monotonic()
+    deadline = None if seconds is None else began + seconds
+    progress = Progress(study, folder, workers)
+    try:
+        with progress:
+            why = Worker(study.store, executor, mode=mode, deadline=deadline, told=progress.told).run()
+    except KeyboardInterrupt:
+        study.close()
+        click.echo(f"interrupted: {study.store.snapshot.n_finished} finished trials are safe in {folder}; go on with: {again}", err=True)
+        return 130
+    study.close()
+    return epilogue(study, folder, why, time.monotonic() - began)
+
+
+def _executor(study: Study, folder: Path, workers: int) -> Executor:
+    """What evaluates this study's trials on this machine."""
+    definition = study.definition
+    asked = definition.evaluation
+    base = base_of(definition, folder)
+    must = needed(definition)
+    if asked.command is not None:
+        from taut.executors.command import CommandExecutor
+
+        return CommandExecutor(asked, base=base, slots=workers, objectives=must, parameters=study.space.names)
+    if asked.function is not None:
+        from taut.executors.pool import PoolExecutor
+
+        return PoolExecutor(
+            asked.function, slots=workers, names=study.space.names, main=must[0], base=str(base), timeout=asked.timeout
+        )
+    raise InputError(
+        f"{folder}: this study was made by a Python program and names no command; run that program, "
+        "whose study.run() or study.work() takes part"
+    )

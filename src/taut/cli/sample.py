@@ -1,0 +1,71 @@
+"""`taut sample`: independent samples without a study."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from taut.definition import Definition
+from taut.errors import InputError
+from taut.executors.arguments import Style, Template
+
+__all__ = ["sample"]
+
+
+@click.command(epilog="Example, in a job array:  python train.py $(taut sample study.toml --index $SLURM_ARRAY_TASK_ID --format args)")
+@click.argument("study")
+@click.option("--index", type=int, required=True, help="Which sample: 0, 1, 2, ...")
+@click.option("--format", "form", type=click.Choice(["shell", "json", "args"]), default="json", help="json (default), args (--name value ...) or shell (NAME=value lines for eval).")
+def sample(study: str, index: int, form: str) -> None:
+    """Print the I-th sample of the space in STUDY (a study.toml, or a study directory).
+
+    It needs no study directory and remembers nothing: the same index always gives the same parameters,
+    so the tasks of a job array need nothing in common but the file.
+    """
+    if index < 0:
+        raise InputError(f"{index} is not an index; use a whole number from 0", ("--index",))
+    definition = _definition(study)
+    from taut.opening import make_sampler
+
+    space = definition.parsed_space()
+    sampler = make_sampler(definition, space)
+    if sampler.uses_history:
+        raise InputError(
+            f"{definition.sampler.method} learns from other trials, so it has no I-th sample; "
+            'use method = "random" or "quasirandom" here, or `taut run` and `taut worker`',
+            ("sampler", "method"),
+        )
+    params = space.params(sampler.propose(space, definition.seed, np.array([index]), None))[0]
+    click.echo({"json": json.dumps, "args": lambda p: _arguments(p, definition.evaluation.style), "shell": _shell}[form](params))
+
+
+def _definition(target: str) -> Definition:
+    path = Path(target)
+    if path.is_dir():
+        from taut.cli.common import open_study
+
+        definition = open_study(target).definition
+    elif path.exists():
+        from taut import studyfile
+
+        definition = studyfile.read(path)
+    else:
+        raise InputError(f"{target}: there is no such file; `taut init` writes a study.toml to start from")
+    return definition
+
+
+def _arguments(params: dict[str, Any], style: Style) -> str:
+    return shlex.join(Template(["{args}"], style).expand(params, {}))
+
+
+def _shell(params: dict[str, Any]) -> str:
+    lines = []
+    for name, value in params.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        lines.append(f"{''.join(c if c.isalnum() else '_' for c in name)}={shlex.quote(text)}")
+    return "\n".join(lines)

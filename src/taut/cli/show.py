@@ -1,0 +1,120 @@
+"""`taut status`, `taut best` and `taut trials`: what a study knows."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+import click
+import msgspec
+
+from taut.cli.common import locate, metrics_text, open_study, seconds_text, value_text
+from taut.cli.progress import last_line
+from taut.study import Study
+from taut.trial import State, TrialRecord
+
+__all__ = ["best", "status", "trials"]
+
+
+@click.command(epilog="Example:  taut status runs/lora --follow")
+@click.argument("study")
+@click.option("--follow", is_flag=True, help="Say it again whenever something changes, until the study is done.")
+def status(study: str, follow: bool) -> None:
+    """What the study in STUDY (a directory, or its study.toml) has done so far."""
+    opened = open_study(study)
+    shown = ""
+    while True:
+        text = _status(opened, str(locate(study)))
+        if text != shown:
+            click.echo(text)
+            shown = text
+        if not follow or _complete(opened):
+            return
+        time.sleep(1.0)
+
+
+def _complete(study: Study) -> bool:
+    trials = study.definition.budget.trials
+    return trials is not None and study.store.snapshot.n_finished >= trials
+
+
+def _status(study: Study, directory: str) -> str:
+    snapshot = study.snapshot
+    budget = study.definition.budget.trials
+    counts = [f"{snapshot.counts[state]} {state.name.lower()}" for state in State if state and snapshot.counts[state]]
+    lines = [
+        f"study {study.definition.name} in {directory}",
+        f"trials: {snapshot.n_finished}{f' of {budget}' if budget else ''} finished ({', '.join(counts) or 'none yet'})",
+        f"sampler: {study.definition.sampler.method}",
+    ]
+    begun, finished = snapshot.started[snapshot.known], snapshot.finished
+    if len(begun):
+        spent = (finished - snapshot.started)[finished == finished]
+        lines.append(
+            f"time: {seconds_text(float(spent.sum()))} in finished trials, "
+            f"{seconds_text(float(spent.mean()) if len(spent) else 0.0)} each, {len(snapshot.writers)} workers so far"
+        )
+    for record in list(study.pareto)[:20] if len(study.definition.objectives) > 1 else _top(study):
+        params = "  ".join(f"{name}={value_text(value)}" for name, value in record.params.items())
+        lines.append(f"best: trial {record.number}  {metrics_text(record.values)}  ({params})")
+    gone = study.store.gone()
+    if gone:
+        lines.append(f"dead workers: {len(gone)} ({'; '.join(gone[:3])}); the next worker takes their trials over")
+    lines += [f"damaged: {problem}" for problem in study.store.journal.problems]
+    return "\n".join(lines)
+
+
+def _top(study: Study) -> Sequence[TrialRecord]:
+    return [study.best] if study.ranking else []
+
+
+@click.command(epilog="Example:  taut best runs/lora --json")
+@click.argument("study")
+@click.option("--json", "as_json", is_flag=True, help="As JSON: one object, or a list of them for several objectives.")
+def best(study: str, as_json: bool) -> None:
+    """The best trial that fulfils the constraints; with several objectives, the front."""
+    opened = open_study(study)
+    several = len(opened.definition.objectives) > 1
+    chosen = list(opened.pareto) if several and opened.ranking else [opened.best]
+    if as_json:
+        plain = [msgspec.to_builtins(record) for record in chosen]
+        click.echo(json.dumps(plain if several else plain[0], indent=1))
+        return
+    for record in chosen:
+        click.echo(f"trial {record.number}  {metrics_text(record.values)}")
+        for name, value in record.params.items():
+            click.echo(f"  {name} = {value_text(value)}")
+
+
+@click.command(epilog="Example:  taut trials runs/lora --csv > trials.csv")
+@click.argument("study")
+@click.option("--json", "as_json", is_flag=True, help="As a JSON list of objects.")
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV.")
+@click.option("--errors", is_flag=True, help="Whole error texts instead of their last lines.")
+def trials(study: str, as_json: bool, as_csv: bool, errors: bool) -> None:
+    """Every trial that was started: state, metrics, parameters, and why it failed."""
+    records = list(open_study(study).trials)
+    if as_json:
+        click.echo(json.dumps([msgspec.to_builtins(record) for record in records], indent=1))
+    elif as_csv:
+        from taut.export import csv_text
+
+        click.echo(csv_text(records), nl=False)
+    else:
+        _table(records, errors)
+
+
+def _table(records: Sequence[TrialRecord], errors: bool) -> None:
+    rows = [("trial", "state", "tries", "took", "metrics", "parameters")]
+    for record in records:
+        params = "  ".join(f"{name}={value_text(value)}" for name, value in record.params.items())
+        took = "" if record.duration is None else seconds_text(record.duration)
+        rows.append((str(record.number), record.state, str(record.attempts), took, metrics_text(record.values), params))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row, record in zip(rows, [None, *records], strict=True):
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False)) + "  " + row[5])
+        if record is not None and record.error:
+            indent = " " * (widths[0] + 2)
+            text = record.error if errors else last_line(record.error)
+            click.echo("\n".join(indent + line for line in text.splitlines()))

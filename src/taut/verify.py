@@ -1,0 +1,149 @@
+"""Replay a study: derive every suggestion again from what its decision had seen, and compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from taut.decide import Proposals
+from taut.definition import Definition
+from taut.errors import StudyError
+from taut.events import Event, Opened, Started
+from taut.journal import FileJournal
+from taut.log import Problem
+from taut.clock import WallClock
+from taut.samplers.base import Sampler
+from taut.snapshot import Snapshot
+from taut.space import Space
+
+__all__ = ["Difference", "Verification", "verify"]
+
+_ROUNDING = 1e-9
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A suggestion that came out otherwise.
+
+    rounding: whether the two agree up to the last digits, as another processor or NumPy may give.
+    """
+
+    number: int
+    attempt: int
+    writer: int
+    recorded: dict[str, Any]
+    derived: dict[str, Any]
+    environment: str
+    rounding: bool
+
+    def __str__(self) -> str:
+        kind = "differs by rounding" if self.rounding else "differs"
+        return (
+            f"trial {self.number} (attempt {self.attempt}, writer {self.writer}) {kind}: "
+            f"recorded {json.dumps(self.recorded)}, derived {json.dumps(self.derived)}{self.environment}"
+        )
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What a replay found: suggestions derived, those that differ, damaged and torn lines."""
+
+    suggestions: int
+    differences: list[Difference]
+    damaged: list[Problem]
+    torn: list[Problem]
+
+    @property
+    def good(self) -> bool:
+        return not self.damaged and all(difference.rounding for difference in self.differences)
+
+
+def verify(directory: Path, make_sampler: Callable[[Definition, Space], Sampler]) -> Verification:
+    """Check every line of the study in `directory` and derive every suggestion again.
+
+    Each writer's decisions are replayed in their order: its own lines before the decision and as
+    many lines of each other writer as it had recorded to have seen are folded, and the sampler is asked.
+    A second attempt must have the parameters of the first.
+    """
+    journal = FileJournal(directory, WallClock())
+    revisions = journal.revisions(0)
+    if not revisions:
+        raise StudyError(f"{directory}: there is no study here")
+    logs: dict[int, list[Event | None]] = {}
+    for batch in journal.poll(thorough=True):
+        logs.setdefault(batch.writer, []).extend(batch.events)
+    replay = _Replay(revisions, make_sampler, logs)
+    differences = [difference for writer in logs for difference in replay.writer(writer)]
+    differences.sort(key=lambda difference: (difference.number, difference.attempt))
+    return Verification(replay.suggestions, differences, journal.problems, journal.torn())
+
+
+class _Replay:
+    def __init__(
+        self,
+        revisions: list[Definition],
+        make_sampler: Callable[[Definition, Space], Sampler],
+        logs: dict[int, list[Event | None]],
+    ) -> None:
+        self._revisions = revisions
+        self._proposals = [Proposals(make_sampler(definition, definition.parsed_space())) for definition in revisions]
+        self._blank = [Snapshot(definition) for definition in revisions]
+        self._logs = logs
+        self.suggestions = 0
+        self._first: dict[int, tuple[int, int, Started]] = {}
+        for writer, log in logs.items():
+            for event in log:
+                if isinstance(event, Started):
+                    rank = (event.a, writer, event)
+                    if event.n not in self._first or rank[:2] < self._first[event.n][:2]:
+                        self._first[event.n] = rank
+
+    def writer(self, writer: int) -> list[Difference]:
+        """Replay the decisions of one writer."""
+        differences = []
+        known: Snapshot | None = None
+        marks: dict[int, int] = {}  # lines folded so far
+        for position, event in enumerate(self._logs[writer]):
+            if not isinstance(event, Started):
+                continue
+            self.suggestions += 1
+            attempt, _, first = self._first[event.n]
+            if attempt < event.a:
+                derived = first.x
+            elif event.seen is msgspec.UNSET:
+                derived = self._proposals[event.r].params(self._blank[event.r], event.n)
+            else:
+                if known is None:
+                    known = Snapshot(self._revisions[0])
+                self._advance(known, marks, event, writer, position)
+                derived = self._proposals[event.r].params(known, event.n)
+            if derived != event.x:
+                differences.append(self._difference(writer, event, derived))
+        return differences
+
+    def _advance(self, known: Snapshot, marks: dict[int, int], event: Started, writer: int, position: int) -> None:
+        """Fold on to what the decision behind `event` had seen."""
+        while len(known.revisions) <= event.r:
+            known.revise(self._revisions[len(known.revisions)])
+        assert isinstance(event.seen, list)
+        goals = dict(zip(event.seen[::2], event.seen[1::2], strict=True))
+        for other, lines in {**goals, writer: position}.items():
+            begin = marks.get(other, 0)
+            known.apply(other, self._logs.get(other, [])[begin:lines])
+            marks[other] = lines
+
+    def _difference(self, writer: int, event: Started, derived: dict[str, Any]) -> Difference:
+        log = self._logs[writer]
+        opened = log[0] if log and isinstance(log[0], Opened) else None
+        environment = f"; written with {opened.environment}" if opened else ""
+        rounding = event.x.keys() == derived.keys() and all(_close(event.x[name], derived[name]) for name in derived)
+        return Difference(event.n, event.a, writer, event.x, derived, environment, rounding)
+
+
+def _close(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return bool(np.isclose(one, other, rtol=_ROUNDING, atol=0.0))
+    return bool(one == other)
