@@ -8,6 +8,8 @@ any worker, in a replay (`taut verify`) and on the planner's virtual clock.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
@@ -25,11 +27,14 @@ _BLOCK = 256
 
 
 class Start(NamedTuple):
-    """Start this attempt; an attempt above 0 has to be claimed first."""
+    """Start `attempt` of each of these trials; an attempt above 0 has to be claimed first.
 
-    number: int
+    More than one only where none of them would be chosen otherwise for knowing the others.
+    """
+
+    numbers: Sequence[int]
     attempt: int
-    params: dict[str, Any]
+    params: Sequence[dict[str, Any]]
 
 
 class Claim(NamedTuple):
@@ -58,24 +63,28 @@ class Hands(NamedTuple):
 
     held: trial numbers that it has claimed and not used. frontier: every number below is claimed by
     somebody. taken: (number, attempt) pairs that others hold. batch: trials start in groups of so
-    many, the next group when the one before is finished; 1 is sequential, 0 is asynchronous.
+    many, the next group when the one before is finished; 1 is sequential, 0 is asynchronous. free: how many
+    trials it could start now.
     """
 
     held: Sequence[int] = ()
     frontier: int = 0
     taken: Container[tuple[int, int]] = ()
     batch: int = 0
+    free: int = 1
 
 
 class Proposals:
-    """A sampler at work: the parameters of a trial by its number.
+    """A sampler at work: the parameters of trials by their numbers.
 
     Where the sampler looks at no history, proposals are worked out many at once and kept; that changes
     the cost and not the answer.
     """
 
-    def __init__(self, sampler: Sampler) -> None:
+    def __init__(self, sampler: Sampler, space: Space) -> None:
         self.sampler = sampler
+        cells = sampler.limit(space)
+        self.limit = math.inf if cells is None else cells
         self._space: Space | None = None
         self._block = -1
         self._params: list[dict[str, Any]] = []
@@ -83,23 +92,31 @@ class Proposals:
     def params(self, snapshot: Snapshot, number: int) -> dict[str, Any]:
         """Parameters for trial `number`, given what `snapshot` knows."""
         if self.sampler.uses_history:
-            return self._ask(snapshot, np.array([number]))[0]
+            return self._ask(snapshot, number, 1)[0]
         block, row = divmod(number, _BLOCK)
         if block != self._block or snapshot.space is not self._space:
-            end = min((block + 1) * _BLOCK, self.sampler.limit(snapshot.space) or number + _BLOCK)
-            self._params = self._ask(snapshot, np.arange(block * _BLOCK, max(end, number + 1)))
+            self._params = self._ask(snapshot, block * _BLOCK, _BLOCK)
             self._block, self._space = block, snapshot.space
         return self._params[row].copy()
 
-    def _ask(self, snapshot: Snapshot, numbers: np.ndarray[Any, np.dtype[np.int64]]) -> list[dict[str, Any]]:
+    def many(self, snapshot: Snapshot, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Parameters for trials that do not depend on each other."""
+        first, count = numbers[0], len(numbers)
+        if count > _BLOCK // 4 and numbers[-1] == first + count - 1:
+            return self._ask(snapshot, first, count)
+        return [self.params(snapshot, number) for number in numbers]
+
+    def _ask(self, snapshot: Snapshot, first: int, count: int) -> list[dict[str, Any]]:
         space, seed = snapshot.space, snapshot.definition.seed
+        numbers = np.arange(first, min(first + count, self.limit), dtype=np.int64)
         history = snapshot if self.sampler.uses_history else None
         return space.params(self.sampler.propose(space, seed, numbers, history))
 
 
 def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -> Decision:
     """What to do next at time `now` (seconds since the epoch)."""
-    limit = _limit(snapshot, proposals.sampler)
+    trials = snapshot.definition.budget.trials
+    limit = proposals.limit if trials is None else min(trials, proposals.limit)
     if snapshot.n_finished >= limit:
         return Done(f"all {limit:.0f} trials are finished")
     enough = _enough(snapshot, now)
@@ -109,23 +126,20 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     for n in snapshot.where(State.WAITING).tolist():
         attempt = snapshot.next_attempt(n)
         if n < limit and (n, attempt) not in hands.taken and _open(snapshot, n, hands.batch):
-            return Start(n, attempt, snapshot.params(n) or proposals.params(snapshot, n))
-    for n in hands.held:
-        if _open(snapshot, n, hands.batch):
-            return Start(n, 0, proposals.params(snapshot, n))
-        return Wait("the batch before is not finished")
+            return Start([n], attempt, [snapshot.params(n) or proposals.params(snapshot, n)])
+    if hands.held:
+        if not _open(snapshot, hands.held[0], hands.batch):
+            return Wait("the batch before is not finished")
+        if hands.free == 1 or hands.batch or proposals.sampler.uses_history:
+            n = hands.held[0]
+            return Start([n], 0, [proposals.params(snapshot, n)])
+        chosen = list(itertools.islice(hands.held, hands.free))
+        return Start(chosen, 0, proposals.many(snapshot, chosen))
     if hands.frontier < limit:
         if _open(snapshot, hands.frontier, hands.batch):
             return Claim(limit)
         return Wait("the batch before is not finished")
     return Wait("the last trials are with other workers")
-
-
-def _limit(snapshot: Snapshot, sampler: Sampler) -> float:
-    """How many trials the study has room for."""
-    trials = snapshot.definition.budget.trials
-    cells = sampler.limit(snapshot.space)
-    return min(np.inf if trials is None else trials, np.inf if cells is None else cells)
 
 
 def _enough(snapshot: Snapshot, now: float) -> str | None:

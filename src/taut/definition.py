@@ -89,7 +89,7 @@ class Definition(msgspec.Struct, frozen=True):
 
     space: JSON form of the space (see `Space.to_json`); `Definition.parsed_space` builds it.
     retries: how often a trial whose worker died is started again.
-    on: settings of the places where trials run (local, slurm, hyperqueue), as `[on.*]` of the file gives them.
+    on: settings of the places where trials run (local, slurm, hyperqueue), as the file's `[on.*]` gives them.
     """
 
     name: str
@@ -117,12 +117,12 @@ class Definition(msgspec.Struct, frozen=True):
     def check(self) -> None:
         """Raise `InputError` for what the types cannot say."""
         if not self.objectives:
-            raise InputError("no objective; name a metric, for instance minimize = \"loss\"", ("minimize",))
+            raise InputError('no objective; name a metric, for instance minimize = "loss"', ("minimize",))
         seen: set[str] = set()
         for objective in self.objectives:
             if not objective.metric.isidentifier():
                 raise InputError(
-                    f"{objective.metric!r} is not a metric name; use letters, digits and _, for instance eval_loss",
+                    f"{objective.metric!r} is not a metric's name; use letters, digits and _: eval_loss",
                     ("minimize" if objective.minimize else "maximize",),
                 )
             if objective.metric in seen:

@@ -39,7 +39,21 @@ _LOST = {
     "overlay": "a container's own layer, gone with the container",
     "aufs": "a container's own layer, gone with the container",
 }
-_SHARED = ("nfs", "lustre", "gpfs", "beegfs", "ceph", "panfs", "wekafs", "orangefs", "pvfs2", "afs", "gfs2", "ocfs2", "glusterfs")
+_SHARED = (
+    "nfs",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ceph",
+    "panfs",
+    "wekafs",
+    "orangefs",
+    "pvfs2",
+    "afs",
+    "gfs2",
+    "ocfs2",
+    "glusterfs",
+)
 _WEAK = ("fuse.", "cifs", "smb", "9p", "vboxsf", "vfat", "exfat", "ntfs", "fuseblk")
 
 
@@ -72,7 +86,11 @@ def examine(directory: Path) -> list[Finding]:
         "GPU": Program("nvidia-smi", "--query-gpu=name", "--format=csv,noheader"),
     }
     try:
-        found = [judge_mount(filesystem.mount_of(place)), _try("space", lambda: _space(place)), *_files(place)]
+        found = [
+            judge_mount(filesystem.mount_of(place)),
+            _try("space", lambda: _space(place)),
+            *_files(place),
+        ]
         found += _machine()
         found += [judge_program(name, program.answer(2.0)) for name, program in programs.items()]
     finally:
@@ -87,7 +105,9 @@ def _nearest(directory: Path) -> Path:
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        raise InputError(f"{place} is not a directory; give the directory of a study, or one to keep studies in")
+        raise InputError(
+            f"{place} is not a directory; give the directory of a study, or one to keep studies in"
+        )
     return place
 
 
@@ -107,7 +127,9 @@ def judge_mount(mount: Mount | None) -> Finding:
         return Finding(name, "ok", "its type is not known here (this system has no /proc/mounts)")
     text = f"{mount.kind} on {mount.point} ({mount.source})"
     if mount.kind in _LOST:
-        return Finding(name, "warn", f"{text}: {_LOST[mount.kind]}", "keep a study that matters on a disk (--dir)")
+        return Finding(
+            name, "warn", f"{text}: {_LOST[mount.kind]}", "keep a study that matters on a disk (--dir)"
+        )
     if mount.kind.startswith(_SHARED):
         if "soft" in mount.options:
             return Finding(
@@ -148,22 +170,30 @@ def _files(place: Path) -> list[Finding]:
         trash = tempfile.TemporaryDirectory(dir=place, prefix=".taut-doctor-", ignore_cleanup_errors=True)
     except OSError as error:
         text = f"{place} cannot be written: {error.strerror}"
-        return [Finding("directory", "fail", text, "check its owner and permissions, or choose another (--dir)")]
+        return [
+            Finding("directory", "fail", text, "check its owner and permissions, or choose another (--dir)")
+        ]
     with trash as name:
         folder = Path(name)
-        for kind in ("file", "link"):
-            (folder / kind).mkdir()
         found = [
             Finding("directory", "ok", f"{place} can be written"),
-            _try("exclusive files", lambda: judge_race("exclusive files", filesystem.race(folder / "file", "file"))),
-            _try("symbolic links", lambda: judge_race("symbolic links", filesystem.race(folder / "link", "link"))),
+            _try(
+                "exclusive files",
+                lambda: judge_race("exclusive files", filesystem.race(folder / "file", "file")),
+            ),
+            _try(
+                "symbolic links",
+                lambda: judge_race("symbolic links", filesystem.race(folder / "link", "link")),
+            ),
             _try("hard links", lambda: judge_hard_links(filesystem.hard_link_problem(folder))),
             _try("appends", lambda: judge_appends(filesystem.append_delays(folder), filesystem.APPENDS)),
             _try("syncs", lambda: judge_syncs(filesystem.sync_rate(folder))),
             _try("clock", lambda: judge_clock(filesystem.clock_lead(folder))),
         ]
     if os.path.lexists(name):
-        found.append(Finding("tidiness", "warn", f"{name} could not be removed", "remove it when nothing uses it"))
+        found.append(
+            Finding("tidiness", "warn", f"{name} could not be removed", "remove it when nothing uses it")
+        )
     return found
 
 
@@ -172,8 +202,12 @@ def judge_race(name: str, race: Race) -> Finding:
     if race.error:
         return Finding(name, "fail", f"cannot be made: {race.error}", advice)
     if race.wrong:
-        return Finding(name, "fail", f"{len(race.wrong)} of {race.names} names had not exactly one winner", advice)
-    return Finding(name, "ok", f"{filesystem.RACERS} processes raced for {race.names} names, each had one winner")
+        return Finding(
+            name, "fail", f"{len(race.wrong)} of {race.names} names had not exactly one winner", advice
+        )
+    return Finding(
+        name, "ok", f"{filesystem.RACERS} processes raced for {race.names} names, each had one winner"
+    )
 
 
 def judge_hard_links(problem: str | None) -> Finding:
@@ -233,7 +267,9 @@ def judge_memory(sizes: tuple[int, int] | None) -> Finding:
 def judge_open_files(limit: int | None) -> Finding:
     text = "no limit" if limit is None else f"{limit:,} at once"
     if limit is not None and limit < 512:
-        return Finding("open files", "warn", text, "a worker has one open for each other worker: ulimit -n 4096")
+        return Finding(
+            "open files", "warn", text, "a worker has one open for each other worker: ulimit -n 4096"
+        )
     return Finding("open files", "ok", text)
 
 
@@ -242,7 +278,9 @@ def judge_program(name: str, answer: Answer | None) -> Finding:
         return Finding(name, "ok", "not here")
     lines = answer.text.splitlines() or ["no answer"]
     if not answer.ok:
-        return Finding(name, "warn", f"is here but does not work: {lines[0]}", f"trials cannot use {name} from here")
+        return Finding(
+            name, "warn", f"is here but does not work: {lines[0]}", f"trials cannot use {name} from here"
+        )
     counts = collections.Counter(lines)
     return Finding(name, "ok", ", ".join(f"{n} x {line}" if n > 1 else line for line, n in counts.items()))
 
@@ -261,7 +299,7 @@ def _study(directory: Path | None) -> list[Finding]:
         for definition in revisions[1:]:
             snapshot.revise(definition)
         for batch in journal.poll(thorough=True):
-            snapshot.apply(batch.writer, batch.events, batch.lines)
+            snapshot.apply(batch.writer, batch.events)
         torn = journal.torn()
         dead = _dead(journal, snapshot)
     except TautError as error:
@@ -282,7 +320,9 @@ def _study(directory: Path | None) -> list[Finding]:
     ]
     if journal.problems:
         text = f"{len(journal.problems)} damaged: {_some([str(problem) for problem in journal.problems])}"
-        found.append(Finding("log lines", "fail", text, "they are skipped; mend them from a copy, and check this disk"))
+        found.append(
+            Finding("log lines", "fail", text, "they are skipped; mend them from a copy, and check this disk")
+        )
     elif torn:
         text = f"whole, but for the end of {_some([str(problem) for problem in torn])}"
         found.append(Finding("log lines", "ok", text, "a writer was stopped there, or is writing now"))
@@ -290,7 +330,9 @@ def _study(directory: Path | None) -> list[Finding]:
         found.append(Finding("log lines", "ok", "whole"))
     if dead:
         text = f"running in dead writers: {_some(dead)}"
-        found.append(Finding("running trials", "warn", text, f"a worker takes them over: taut worker {directory}"))
+        found.append(
+            Finding("running trials", "warn", text, f"a worker takes them over: taut worker {directory}")
+        )
     return found
 
 
@@ -321,4 +363,6 @@ def _size(count: int) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+    if seconds >= 1:
+        return f"{seconds:,.1f} s"
+    return f"{seconds * 1000:.2g} ms" if seconds > 1e-5 else "less than 0.01 ms"

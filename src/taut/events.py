@@ -139,7 +139,9 @@ def decode(line: bytes) -> Event:
     except msgspec.DecodeError as error:
         version = msgspec.json.decode(line).get("v")
         if version != VERSION:
-            raise ValueError(f"format {version} is newer than this taut reads ({VERSION}): upgrade taut") from None
+            raise ValueError(
+                f"format {version} is newer than this taut reads ({VERSION}): upgrade taut"
+            ) from None
         raise ValueError(f"not an event: {error}") from None
     if event.v != VERSION:
         raise ValueError(f"format {event.v} is newer than this taut reads ({VERSION}): upgrade taut")

@@ -18,21 +18,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from taut import probes
-
-__all__ = ["Mount", "Race", "append_delays", "clock_lead", "hard_link_problem", "mount_of", "race", "sync_rate"]
+__all__ = [
+    "Mount",
+    "Race",
+    "append_delays",
+    "clock_lead",
+    "hard_link_problem",
+    "mount_of",
+    "race",
+    "sync_rate",
+]
 
 RACERS = 4
 NAMES = 200
 APPENDS = 40
 _GAP = 0.01  # seconds between appends
+_PROBES = Path(__file__).with_name("probes.py")
 _PATIENCE = 3.0  # seconds for which another process is waited for
 
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
 class Mount(NamedTuple):
-    """Where a file system is mounted, its type (``ext4``, ``nfs4``), its device or server, and its options."""
+    """Where a file system is mounted, its type (``ext4``, ``nfs4``), its device or server, its options."""
 
     point: str
     kind: str
@@ -77,10 +85,11 @@ class Race(NamedTuple):
 
 
 def race(folder: Path, kind: str, racers: int = RACERS, count: int = NAMES) -> Race:
-    """Let `racers` processes create the same `count` names in the empty `folder`, all at once.
+    """Let `racers` processes create the same `count` names in the new `folder`, all at once.
 
     kind: ``file`` (O_EXCL) or ``link`` (symbolic links). Raises `TimeoutError` if they do not end in time.
     """
+    folder.mkdir()
     jobs = [["race", kind, str(folder), str(me), str(count), "1"] for me in range(racers)]
     with _processes(jobs) as processes:
         results = [json.loads(_output(process)) for process in processes]
@@ -99,7 +108,7 @@ def race(folder: Path, kind: str, racers: int = RACERS, count: int = NAMES) -> R
 
 def hard_link_problem(folder: Path) -> str | None:
     """Why a hard link in `folder` is not the exclusive creation of a whole file; None if it is."""
-    first, second = folder / "linked", folder / "link"
+    first, second = folder / "hard", folder / "hard-again"
     first.write_bytes(b"whole")
     try:
         os.link(first, second)
@@ -115,7 +124,7 @@ def hard_link_problem(folder: Path) -> str | None:
 
 
 def append_delays(folder: Path, count: int = APPENDS) -> list[float]:
-    """Seconds until this process sees each of `count` lines that another appends; fewer, if some never come."""
+    """Seconds until this process sees each of `count` lines that another appends; only of those that came."""
     path = folder / "appended"
     path.touch()
     seen: list[float] = []
@@ -170,7 +179,7 @@ def _processes(jobs: list[list[str]]) -> Iterator[list[subprocess.Popen[bytes]]]
     try:
         try:
             for job in jobs:
-                command = [sys.executable, "-I", "-S", probes.__file__, *job]
+                command = [sys.executable, "-I", "-S", str(_PROBES), *job]
                 processes.append(subprocess.Popen(command, stdin=start, stdout=subprocess.PIPE))
             end = time.monotonic() + _PATIENCE
             for process in processes:

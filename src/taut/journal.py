@@ -32,9 +32,10 @@ class Journal(Protocol):
     position: lines that this process has written. problems: damaged lines found so far.
     """
 
-    directory: Path | None
-    problems: list[Problem]
-
+    @property
+    def directory(self) -> Path | None: ...
+    @property
+    def problems(self) -> list[Problem]: ...
     @property
     def writer(self) -> int: ...
     @property
@@ -58,7 +59,7 @@ class Journal(Protocol):
 class MemoryJournal:
     """Keeps nothing: the snapshot is all there is. For studies without a path, and for rehearsals."""
 
-    directory = None
+    directory: Path | None = None
     writer = 0
 
     def __init__(self) -> None:
@@ -108,8 +109,7 @@ class FileJournal:
     """A study directory. Reading leaves no trace; the first append opens a log file of our own."""
 
     def __init__(self, directory: Path, clock: Clock) -> None:
-        self.directory: Path | None = directory
-        self._root = directory
+        self.directory = directory.absolute()
         self._clock = clock
         self._writer: LogWriter | None = None
         self._claims = Claims(directory / "claims", -1)
@@ -132,10 +132,10 @@ class FileJournal:
         if self._writer is not None:
             if self._pid != os.getpid():
                 raise StudyError(
-                    "this study was opened in another process (before a fork); open it again in this one: Study(path)"
+                    "this study was opened by another process, before a fork; open it here again: Study(path)"
                 )
             return None
-        self._writer = LogWriter(self._root / "log")
+        self._writer = LogWriter(self.directory / "log")
         self._pid = os.getpid()
         self._claims.writer = self._reader.skip = self._writer.number
         hello = introduce(self._clock.now())
@@ -170,25 +170,27 @@ class FileJournal:
             return None
         if who is None:
             return f"writer {writer} died before its first word"
-        return lost(who, self._root / "log" / f"{writer:04d}.jsonl")
+        return lost(who, self.directory / "log" / f"{writer:04d}.jsonl")
 
     # Revisions are immutable files, each created whole and exclusively by linking.
 
     def revisions(self, known: int) -> list[Definition]:
         """The definitions from number `known` on."""
-        found = []
+        found: list[Definition] = []
         while True:
-            path = self._root / "definition" / f"{known + len(found):04d}.json"
+            path = self.directory / "definition" / f"{known + len(found):04d}.json"
             try:
                 found.append(Definition.from_json(path.read_bytes()))
             except FileNotFoundError:
                 return found
             except msgspec.DecodeError as error:
-                raise StudyError(f"{path}: the definition cannot be read: {error}; restore it from a copy of the study") from error
+                raise StudyError(
+                    f"{path}: the definition cannot be read: {error}; restore it from a copy of the study"
+                ) from error
 
     def revise(self, number: int, definition: Definition) -> bool:
         """Add revision `number`; False if somebody else has added one of that number."""
-        folder = self._root / "definition"
+        folder = self.directory / "definition"
         path = folder / f"{number:04d}.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -204,7 +206,10 @@ class FileJournal:
         except FileExistsError:
             return False
         except OSError as error:
-            raise LogError(f"{self._root}: the study cannot be written here: {error.strerror}; choose another directory (--dir)") from error
+            raise LogError(
+                f"{self.directory}: the study cannot be written here: {error.strerror}; "
+                "choose another directory (--dir)"
+            ) from error
         return True
 
     def touch(self) -> None:
@@ -216,4 +221,3 @@ class FileJournal:
         if self._writer is not None and self._pid == os.getpid():
             self._writer.close(self._clock.now())
         self._reader.close()
-

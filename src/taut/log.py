@@ -54,7 +54,9 @@ class LogWriter:
             self.number, self._fd = self._create()
             self._sync_folder()
         except OSError as error:
-            raise LogError(f"{folder}: no log can be opened here: {error.strerror}; check its permissions and space") from error
+            raise LogError(
+                f"{folder}: no log can be opened here: {error.strerror}; check its permissions and space"
+            ) from error
         self.path = folder / f"{self.number:04d}.jsonl"
         self.lines = 0
         self._size = 0
@@ -114,7 +116,9 @@ class LogWriter:
             _sync(self._fd)
         except OSError as error:
             self._abandon()
-            raise LogError(f"{self.path}: {error.strerror}; what was just told may not have reached the disk: check the file system, then resume the study") from error
+            raise LogError(
+                f"{self.path}: {error.strerror}; what was just told may not have reached the disk: check the file system, then resume the study"
+            ) from error
 
     def _abandon(self) -> None:
         os.close(self._fd)
@@ -231,7 +235,13 @@ class LogReader:
         for writer, tail in self._tails.items():
             rest = tail.path.stat().st_size - tail.offset
             if rest and writer != self.skip:
-                found.append(Problem(f"{self.folder.name}/{tail.path.name}", tail.lines + 1, f"{rest} bytes of a torn last line"))
+                found.append(
+                    Problem(
+                        f"{self.folder.name}/{tail.path.name}",
+                        tail.lines + 1,
+                        f"{rest} bytes of a torn last line",
+                    )
+                )
         return found
 
     def close(self) -> None:
@@ -284,7 +294,9 @@ class Claims:
             self.folder.mkdir(parents=True, exist_ok=True)
             return self._take(name, size)
         except OSError as error:
-            raise LogError(f"{path}: no claim can be made: {error.strerror}; `taut doctor` tells what this file system can do") from error
+            raise LogError(
+                f"{path}: no claim can be made: {error.strerror}; `taut doctor` tells what this file system can do"
+            ) from error
 
 
 def _parse(target: str) -> tuple[int, int]:

@@ -20,7 +20,9 @@ from taut.store import Store
 __all__ = ["make_sampler", "open_store"]
 
 
-def open_store(path: Path | None, define: Callable[[Definition | None], Definition | None], clock: Clock) -> Store:
+def open_store(
+    path: Path | None, define: Callable[[Definition | None], Definition | None], clock: Clock
+) -> Store:
     """The store of the study in `path` (None: in memory).
 
     define: from the latest definition there (None: there is no study) to the wanted one. What differs
@@ -65,10 +67,12 @@ def make_sampler(definition: Definition, space: Space) -> Sampler:
 def _check_change(path: Path | None, now: Definition, wanted: Definition) -> None:
     """Refuse what would make a study's trials incomparable or impossible to replay."""
     if wanted.objectives != now.objectives:
-        raise InputError(f"{path} is there to {_aim(now)}, not to {_aim(wanted)}; use another directory for another aim")
+        raise InputError(
+            f"{path} is there to {_aim(now)}, not to {_aim(wanted)}; use another directory for another aim"
+        )
     if wanted.seed != now.seed:
         raise InputError(
-            f"{wanted.seed} differs from the seed of {path}, {now.seed}; use another directory for another seed",
+            f"{wanted.seed} is not {now.seed}, the seed of {path}; use another directory for another seed",
             ("seed",),
         )
     problem = wanted.parsed_space().extension_problem(now.parsed_space())
@@ -81,4 +85,6 @@ def _check_change(path: Path | None, now: Definition, wanted: Definition) -> Non
 
 
 def _aim(definition: Definition) -> str:
-    return " and ".join(f"{'minimize' if o.minimize else 'maximize'} {o.metric}" for o in definition.objectives)
+    return " and ".join(
+        f"{'minimize' if o.minimize else 'maximize'} {o.metric}" for o in definition.objectives
+    )

@@ -34,6 +34,7 @@ def race(kind: str, folder: str, me: str, count: int, seconds: float) -> dict[st
             else:
                 os.symlink(me, path)
             won.append(tried)
+            time.sleep(0.0005)  # so that the others catch up and the next name is raced for as well
         except FileExistsError:
             pass
         except OSError as problem:

@@ -10,17 +10,15 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from taut.clock import Clock
-from taut.decide import Claim, Decision, Done, Hands, Proposals, Start, Wait, decide
+from taut.decide import Claim, Done, Hands, Proposals, Start, Wait, decide
 from taut.definition import Definition
 from taut.errors import StudyError
-from taut.events import Event, Finished, Opened, Released, Reported, Started
+from taut.events import Event, Finished, Released, Reported, Started
 from taut.journal import Journal
 from taut.samplers.base import Sampler
 from taut.snapshot import Snapshot
@@ -36,6 +34,7 @@ _LARGEST_BLOCK = 256
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
 _TAKEN_AFTER = 6.0  # ... and after which others take them, were it too busy to do so itself
 _HEARTBEAT = 20.0
+_MASK = 2**64 - 1
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -68,7 +67,10 @@ class Store:
         self._saved = saved
         self._held: deque[int] = deque()
         self._claimed = 0.0  # when the numbers that are held were claimed
-        self._pace, self._ended = np.inf, 0.0  # seconds for each finished trial of ours; when the last one ended
+        self._pace, self._ended = (
+            np.inf,
+            0.0,
+        )  # seconds for each finished trial of ours; when the last one ended
         self._taken: dict[tuple[int, int], int] = {}
         self._noted: dict[int, int] = {}  # what the last recorded decision of ours had seen
         self._gaps: dict[int, tuple[int | None, float]] = {}
@@ -77,7 +79,8 @@ class Store:
         self._take_definition()
 
     def _take_definition(self) -> None:
-        self.proposals = Proposals(self._make_sampler(self.snapshot.definition, self.snapshot.space))
+        space = self.snapshot.space
+        self.proposals = Proposals(self._make_sampler(self.snapshot.definition, space), space)
         self.must = needed(self.snapshot.definition)
 
     # ------------------------------------------------------------------ reading
@@ -124,23 +127,25 @@ class Store:
 
     # ------------------------------------------------------------------ deciding
 
-    def next(self, batch: int = 0) -> Start | Wait | Done:
+    def next(self, batch: int = 0, free: int = 1) -> Start | Wait | Done:
         """Decide, claim and write down the next start; when this returns a `Start` it is in the log.
 
-        batch: group size of the mode: 0 asynchronous, 1 sequential, k batches of k.
+        batch: group size of the mode: 0 asynchronous, 1 sequential, k batches of k. free: how many trials
+        may start at once; fewer may come.
         """
         self.refresh(force=False)
         while True:
-            decision = self._decide(batch)
+            if self._held and time.monotonic() - self._claimed > _HELD:
+                self.give_back("its worker was busy with another trial")
+            hands = Hands(self._held, self.journal.frontier, self._taken, batch, free)
+            decision = decide(self.snapshot, self.proposals, hands, self.clock.now())
             if isinstance(decision, Claim):
-                self._claim(decision.limit, single=batch > 0)
+                self._claim(decision.limit, batch, free)
             elif isinstance(decision, Start):
                 if self._secure(decision):
-                    self._write([self._started(decision)])
+                    self._write(self._started(decision))
                     return decision
-            elif isinstance(decision, Wait) and self._looks_again():
-                continue
-            else:
+            elif isinstance(decision, Done) or not self._looks_again():
                 return decision
 
     def _looks_again(self) -> bool:
@@ -149,65 +154,35 @@ class Store:
         self.refresh()
         return self.snapshot.seen != before
 
-    def start_many(self, count: int) -> list[Start]:
-        """Decide and write down up to `count` starts with one append."""
-        self.refresh(force=False)
-        starts: list[Start] = []
-        events: list[Event] = []
-        self._open()
-        while len(starts) < count:
-            decision = self._decide(0)
-            if isinstance(decision, Claim):
-                self._claim(decision.limit, size=count - len(starts))
-            elif isinstance(decision, Start):
-                if self._secure(decision):
-                    event = self._started(decision)
-                    # Later decisions of this batch must see it as pending, as a replay will.
-                    self.snapshot.apply(self.journal.writer, [event])
-                    events.append(event)
-                    starts.append(decision)
-            else:
-                break
-        if events:
-            self.journal.append(events, durable=False)
-        return starts
-
-    def _decide(self, batch: int) -> Decision:
-        if self._held and time.monotonic() - self._claimed > _HELD:
-            self.give_back("its worker was busy with another trial")
-        hands = Hands(self._held, self.journal.frontier, self._taken, batch)
-        return decide(self.snapshot, self.proposals, hands, self.clock.now())
-
-    def _claim(self, limit: float, single: bool = False, size: int | None = None) -> None:
+    def _claim(self, limit: float, batch: int, free: int) -> None:
         self._open()
         self.journal.advance(self.snapshot.claimed)
-        if size is None:  # tiny trials claim blocks, so that a claim costs little of the time
-            size = 1 if single else int(min(max(_BLOCK_TIME / self._pace, 1), _LARGEST_BLOCK))
+        # Tiny trials claim blocks, so that a claim costs little of the time.
+        block = 1 if batch else max(free, int(min(_BLOCK_TIME / self._pace, _LARGEST_BLOCK)))
         self._claimed = time.monotonic()
-        self._held.extend(self.journal.claim(size, limit) or ())
+        self._held.extend(self.journal.claim(block, limit) or ())
 
     def _secure(self, start: Start) -> bool:
         """Make sure that nobody else starts this; False if somebody does."""
         if start.attempt == 0:
-            self._held.popleft()
+            for _ in start.numbers:
+                self._held.popleft()
             return True
         self._open()
-        holder = self.journal.claim_attempt(start.number, start.attempt)
+        (number,) = start.numbers
+        holder = self.journal.claim_attempt(number, start.attempt)
         if holder == self.journal.writer:
             return True
-        self._taken[start.number, start.attempt] = holder
+        self._taken[number, start.attempt] = holder
         return False
 
-    def _started(self, start: Start) -> Started:
-        return Started(
-            n=start.number,
-            a=start.attempt,
-            x=start.params,
-            r=len(self.snapshot.revisions) - 1,
-            c=self.journal.frontier,
-            t=self.clock.now(),
-            seen=self._seen() if self.proposals.sampler.uses_history else msgspec.UNSET,
-        )
+    def _started(self, start: Start) -> list[Event]:
+        revision, claimed, now = len(self.snapshot.revisions) - 1, self.journal.frontier, self.clock.now()
+        seen = self._seen() if self.proposals.sampler.uses_history else msgspec.UNSET
+        return [
+            Started(number, start.attempt, params, revision, claimed, now, seen)
+            for number, params in zip(start.numbers, start.params, strict=True)
+        ]
 
     def _seen(self) -> list[int]:
         """What changed in our view of others since our last decision: [writer, lines, ...]."""
@@ -219,13 +194,17 @@ class Store:
         return news
 
     def trial_seed(self, number: int) -> int:
-        """A seed of the trial's own."""
-        return int(np.random.SeedSequence([self.snapshot.definition.seed, number]).generate_state(1)[0])
+        """A seed of the trial's own, below 2**31 as every library takes it."""
+        # SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): state number + 1 steps after the study's seed.
+        mixed = (self.snapshot.definition.seed + (number + 1) * 0x9E3779B97F4A7C15) & _MASK
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
+        return (mixed ^ (mixed >> 31)) >> 33
 
     def trial_directory(self, number: int) -> str | None:
         """Where the trial may keep files; None for a study in memory."""
         root = self.journal.directory
-        return None if root is None else str(root / "trials" / str(number))
+        return None if root is None else f"{root}/trials/{number}"
 
     # ------------------------------------------------------------------ writing
 
@@ -241,7 +220,10 @@ class Store:
             return
         definition = self.snapshot.definition
         if not self.journal.revise(0, definition) and self.journal.revisions(0) != [definition]:
-            raise StudyError(f"{self.journal.directory}: another process has just created a different study here; run again to see how they differ")
+            raise StudyError(
+                f"{self.journal.directory}: another process has just created a different study here; "
+                "run again to see how they differ"
+            )
         self._saved = True
 
     def _write(self, events: Sequence[Event], durable: bool = False) -> None:
@@ -261,7 +243,14 @@ class Store:
         for end in ended:
             state, values, error = end.verdict
             events.append(
-                Finished(n=end.number, a=end.attempt, state=state, y=values, t=now, error=msgspec.UNSET if error is None else error)
+                Finished(
+                    n=end.number,
+                    a=end.attempt,
+                    state=state,
+                    y=values,
+                    t=now,
+                    error=msgspec.UNSET if error is None else error,
+                )
             )
         self._write(events, durable=True)
         before, self._ended = self._ended, time.monotonic()
@@ -269,8 +258,8 @@ class Store:
         for end in ended:
             if self.snapshot.attempt[end.number] > end.attempt:
                 warnings.warn(
-                    f"trial {end.number} was started again elsewhere (attempt {self.snapshot.attempt[end.number]}), since "
-                    "this process seemed dead; the result of this attempt is kept in the log and not counted",
+                    f"trial {end.number} was started again elsewhere, since this process seemed dead; "
+                    "the result of this attempt is kept in the log and not counted",
                     stacklevel=3,
                 )
 
@@ -303,7 +292,9 @@ class Store:
             if self.snapshot.next_attempt(n) > attempt:
                 del self._taken[n, attempt]
             elif writer in dead:
-                found.append(Released(n=n, a=attempt, why=f"{dead[writer]} before it began", blame=False, t=now))
+                found.append(
+                    Released(n=n, a=attempt, why=f"{dead[writer]} before it began", blame=False, t=now)
+                )
         for n, (writer, since) in self._idle().items():
             if writer is None or writer in dead or time.monotonic() - since > _TAKEN_AFTER:
                 why = f"writer {writer} did not begin it" if writer is not None else "nobody holds it"
@@ -331,9 +322,7 @@ class Store:
         mine, now = set(self._held), time.monotonic()
         numbers = self.snapshot.where(State.RESERVED).tolist()
         numbers += range(self.snapshot.size, self.journal.frontier)
-        self._gaps = {
-            n: self._gaps.get(n) or (self.journal.holder(n), now) for n in numbers if n not in mine
-        }
+        self._gaps = {n: self._gaps.get(n) or (self.journal.holder(n), now) for n in numbers if n not in mine}
         return self._gaps
 
     def close(self) -> None:

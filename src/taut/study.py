@@ -22,9 +22,9 @@ from taut.executors.base import Executor
 from taut.executors.inline import InlineExecutor
 from taut.executors.objective import Objective as Function
 from taut.metrics.pareto import best_first, front
+from taut.opening import open_store
 from taut.snapshot import Snapshot
 from taut.space import Space
-from taut.opening import open_store
 from taut.store import Ended
 from taut.trial import State, Trial, TrialRecord
 from taut.verdict import numbers, verdict
@@ -58,13 +58,33 @@ class Trials(Sequence[TrialRecord]):
 
         rows = [
             {
-                **{key: value for key, value in msgspec.structs.asdict(record).items() if key not in ("params", "values")},
+                **{
+                    key: value
+                    for key, value in msgspec.structs.asdict(record).items()
+                    if key not in ("params", "values")
+                },
                 **{f"params_{name}": value for name, value in record.params.items()},
                 **{f"values_{name}": value for name, value in record.values.items()},
             }
             for record in self._records
         ]
         return pandas.DataFrame(rows)
+
+
+class _Direct:
+    """The channel of trials in this process: straight into the study."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
+        self._study.store.report(trial.number, trial.attempt, step, numbers(values))
+
+    def should_stop(self, trial: Trial) -> bool:
+        return False
+
+    def tell(self, trial: Trial, values: Mapping[str, float]) -> None:
+        self._study.tell(trial, **values)
 
 
 class Study:
@@ -105,7 +125,8 @@ class Study:
         self._path = None if path is None else Path(path)
         if space is not None and not isinstance(space, Space):
             raise InputError(
-                f"the space is a {type(space).__name__}; write taut.Space(lr=taut.loguniform(1e-5, 1e-3))", ("space",)
+                f"the space is a {type(space).__name__}; write taut.Space(lr=taut.loguniform(1e-5, 1e-3))",
+                ("space",),
             )
         objectives = [Objective(metric, True) for metric in _texts(minimize)]
         objectives += [Objective(metric, False) for metric in _texts(maximize)]
@@ -175,11 +196,11 @@ class Study:
         order = self.ranking
         if not order:
             counts = self.snapshot.counts
-            raise StudyError(
-                f"no trial is complete yet ({counts[State.FAILED]} failed, {counts[State.RUNNING]} running)"
-                if not counts[State.COMPLETE]
-                else f"none of {counts[State.COMPLETE]} complete trials fulfils {' and '.join(self.definition.subject_to)}"
-            )
+            if counts[State.COMPLETE]:
+                conditions = " and ".join(self.definition.subject_to)
+                raise StudyError(f"none of {counts[State.COMPLETE]} complete trials fulfils {conditions}")
+            failed, running = counts[State.FAILED], counts[State.RUNNING]
+            raise StudyError(f"no trial is complete yet ({failed} failed, {running} running)")
         return self.snapshot.records(order[:1])[0]
 
     @property
@@ -215,13 +236,17 @@ class Study:
         Ctrl-C stops at once and leaves a study that can be resumed. Returns the study.
         """
         if mode not in ("sequential", "batch", "async"):
-            raise InputError(f"{mode!r} is not a mode; use \"async\", \"batch\" or \"sequential\"", ("mode",))
+            raise InputError(f'{mode!r} is not a mode; use "async", "batch" or "sequential"', ("mode",))
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise InputError(f"{workers!r} workers; use a whole number from 1", ("workers",))
         if not callable(objective):
-            raise InputError(f"{objective!r} is not a function; give train(trial) or train(**params)", ("objective",))
+            raise InputError(
+                f"{objective!r} is not a function; give train(trial) or train(**params)", ("objective",)
+            )
         if trials is None and self.definition.budget == Budget():
-            raise InputError("no end is in sight: give trials=100 (finished trials of the whole study)", ("trials",))
+            raise InputError(
+                "no end is in sight: give trials=100 (finished trials of the whole study)", ("trials",)
+            )
         self.budget(trials)
         executor = self._executor(objective, workers)
         deadline = None if hours is None else time.monotonic() + hours * 3600
@@ -234,7 +259,9 @@ class Study:
     def _executor(self, objective: Function, workers: int) -> Executor:
         main = self.definition.objectives[0].metric
         if workers == 1:
-            return InlineExecutor(objective, objectives.takes_trial(objective, self.space.names), main, self)
+            return InlineExecutor(
+                objective, objectives.takes_trial(objective, self.space.names), main, _Direct(self)
+            )
         from taut.executors.pool import PoolExecutor
 
         objectives.takes_trial(objective, self.space.names)
@@ -265,15 +292,19 @@ class Study:
 
         Raises `StudyError` when the budget is used up.
         """
-        if count is None:
-            decision = self.store.next()
+        wanted = 1 if count is None else count
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
+            raise InputError(f"{count!r} is not a number of trials; use a whole number from 1", ("count",))
+        trials: list[Trial] = []
+        while len(trials) < wanted:
+            decision = self.store.next(free=wanted - len(trials))
             if isinstance(decision, Start):
-                return self._trial(decision)
-            raise StudyError(f"nothing to ask for: {decision.why}")
-        starts = self.store.start_many(count)
-        if not starts and count > 0:
-            raise StudyError("nothing to ask for: the budget is used up")
-        return [self._trial(start) for start in starts]
+                trials += self._trials(decision)
+            elif trials:
+                break
+            else:
+                raise StudyError(f"nothing to ask for: {decision.why}")
+        return trials[0] if count is None else trials
 
     def tell(self, trial: Trial | int | Sequence[Trial], **values: Any) -> None:
         """Say how a trial went: ``tell(trial, loss=0.3)``. When it returns the result is on disk.
@@ -293,13 +324,13 @@ class Study:
         """Say that a trial failed, and why."""
         self._tell([trial], [{}], error)
 
-    def _tell(self, trials: Sequence[Trial | int], values: Sequence[Mapping[str, Any]], error: str | None = None) -> None:
+    def _tell(
+        self, trials: Sequence[Trial | int], values: Sequence[Mapping[str, Any]], error: str | None = None
+    ) -> None:
         ended = []
         for trial, metrics in zip(trials, values, strict=True):
             number = trial.number if isinstance(trial, Trial) else int(trial)
             attempt = trial.attempt if isinstance(trial, Trial) else self._attempt(number)
-            if error is None:
-                numbers(metrics)
             self._untold(number, attempt)
             ended.append(Ended(number, attempt, verdict(self.store.must, metrics, error)))
         self.store.finish(ended)
@@ -340,35 +371,26 @@ class Study:
                 time.sleep(pause)
                 continue
             pause = 0.0
-            trial = self._trial(decision)
+            (trial,) = self._trials(decision)
             try:
                 yield trial
             except BaseException:
                 if trial.told:
                     raise
-                self.store.release([(trial.number, trial.attempt)], "its loop was left before it was told", blame=True)
+                self.store.release(
+                    [(trial.number, trial.attempt)], "its loop was left before it was told", blame=True
+                )
                 raise
             if not trial.told:
                 self.tell(trial, **trial.last)
         self._warn()
 
-    def _trial(self, start: Start) -> Trial:
-        return Trial(
-            start.number,
-            start.attempt,
-            start.params,
-            self,
-            seed=self.store.trial_seed(start.number),
-            directory=self.store.trial_directory(start.number),
-        )
-
-    # What a live trial says (`taut.trial.Channel`); `tell` above is shared with the user.
-
-    def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
-        self.store.report(trial.number, trial.attempt, step, numbers(values))
-
-    def should_stop(self, trial: Trial) -> bool:
-        return False
+    def _trials(self, start: Start) -> list[Trial]:
+        store, attempt, channel = self.store, start.attempt, _Direct(self)
+        return [
+            Trial(n, attempt, params, channel, store.trial_seed(n), store.trial_directory(n))
+            for n, params in zip(start.numbers, start.params, strict=True)
+        ]
 
     def close(self) -> None:
         """Give back what is held and end this process's log."""
@@ -382,7 +404,9 @@ class Study:
 
     def __repr__(self) -> str:
         counts = self.store.snapshot.counts
-        told = ", ".join(f"{counts[state]} {state.name.lower()}" for state in State if counts[state] and state)
+        told = ", ".join(
+            f"{counts[state]} {state.name.lower()}" for state in State if counts[state] and state
+        )
         return f"<Study {str(self._path) if self._path else 'in memory'}: {told or 'no trials yet'}>"
 
 
@@ -397,6 +421,5 @@ def _method(sampler: str | Mapping[str, Any] | None) -> Method:
         return Method(sampler)
     options = dict(sampler)
     if "method" not in options:
-        raise InputError("a sampler needs its method, for instance {\"method\": \"random\"}", ("sampler",))
+        raise InputError('a sampler needs its method, for instance {"method": "random"}', ("sampler",))
     return Method(options.pop("method"), options)
-

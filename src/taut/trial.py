@@ -58,7 +58,6 @@ class Trial:
         attempt: int,
         params: dict[str, Any],
         channel: Channel,
-        *,
         seed: int = 0,
         directory: str | None = None,
     ) -> None:

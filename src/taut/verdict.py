@@ -29,16 +29,17 @@ def needed(definition: Definition) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def verdict(must: list[str], values: Mapping[str, Any], error: str | None = None, pruned: bool = False) -> Verdict:
+def verdict(
+    must: list[str], values: Mapping[str, Any], error: str | None = None, pruned: bool = False
+) -> Verdict:
     """Judge an evaluation that brought `values` and, if it went wrong, `error`.
 
     A trial is complete if every metric in `must` is there and finite. It is never taken for good
     because of a number that is not one: NaN, an infinity or nothing is a failure that says so.
+
+    Raises `InputError` for a value that is no number at all.
     """
-    try:
-        found = numbers(values)
-    except InputError as problem:
-        return Verdict("failed", {}, error or str(problem))
+    found = numbers(values)
     kept = {name: value if math.isfinite(value) else None for name, value in found.items()}
     if error is not None:
         return Verdict("failed", kept, error)
@@ -61,6 +62,6 @@ def numbers(values: Mapping[str, Any]) -> dict[str, float]:
             found[str(name)] = float(value)
         except (TypeError, ValueError):
             raise InputError(
-                f"{name} = {value!r} ({type(value).__name__}) is not a number; report a float, for instance loss.item()"
+                f"{name} = {value!r} ({type(value).__name__}) is not a number; give a float: loss.item()"
             ) from None
     return found

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from taut.clock import WallClock
 from taut.decide import Proposals
 from taut.definition import Definition
 from taut.errors import StudyError
 from taut.events import Event, Opened, Started
 from taut.journal import FileJournal
 from taut.log import Problem
-from taut.clock import WallClock
 from taut.samplers.base import Sampler
 from taut.snapshot import Snapshot
 from taut.space import Space
@@ -89,7 +89,10 @@ class _Replay:
         logs: dict[int, list[Event | None]],
     ) -> None:
         self._revisions = revisions
-        self._proposals = [Proposals(make_sampler(definition, definition.parsed_space())) for definition in revisions]
+        self._proposals = [
+            Proposals(make_sampler(definition, space), space)
+            for definition, space in ((definition, definition.parsed_space()) for definition in revisions)
+        ]
         self._blank = [Snapshot(definition) for definition in revisions]
         self._logs = logs
         self.suggestions = 0
@@ -124,7 +127,9 @@ class _Replay:
                 differences.append(self._difference(writer, event, derived))
         return differences
 
-    def _advance(self, known: Snapshot, marks: dict[int, int], event: Started, writer: int, position: int) -> None:
+    def _advance(
+        self, known: Snapshot, marks: dict[int, int], event: Started, writer: int, position: int
+    ) -> None:
         """Fold on to what the decision behind `event` had seen."""
         while len(known.revisions) <= event.r:
             known.revise(self._revisions[len(known.revisions)])
@@ -139,7 +144,9 @@ class _Replay:
         log = self._logs[writer]
         opened = log[0] if log and isinstance(log[0], Opened) else None
         environment = f"; written with {opened.environment}" if opened else ""
-        rounding = event.x.keys() == derived.keys() and all(_close(event.x[name], derived[name]) for name in derived)
+        rounding = event.x.keys() == derived.keys() and all(
+            _close(event.x[name], derived[name]) for name in derived
+        )
         return Difference(event.n, event.a, writer, event.x, derived, environment, rounding)
 
 

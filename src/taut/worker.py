@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from taut.decide import Done, Start, Wait
+from taut.errors import InputError
 from taut.executors.base import Died, Executor, Message, Outcome, Report, Task
 from taut.store import Ended, Store
-from taut.verdict import verdict
+from taut.verdict import Verdict, verdict
 
 __all__ = ["Mode", "Worker"]
 
@@ -95,10 +96,11 @@ class Worker:
         return None
 
     def _start(self, start: Start) -> None:
-        directory = self.store.trial_directory(start.number)
-        task = Task(start.number, start.attempt, start.params, directory, self.store.trial_seed(start.number))
-        self._running[start.number, start.attempt] = task
-        self.executor.start(task)
+        for number, params in zip(start.numbers, start.params, strict=True):
+            seed, directory = self.store.trial_seed(number), self.store.trial_directory(number)
+            task = Task(number, start.attempt, params, directory, seed)
+            self._running[number, start.attempt] = task
+            self.executor.start(task)
 
     def _record(self, messages: Sequence[Message]) -> None:
         ended: list[Ended] = []
@@ -106,8 +108,7 @@ class Worker:
             if isinstance(message, Report):
                 self.store.report(message.number, message.attempt, message.step, message.values)
             elif isinstance(message, Outcome):
-                result = verdict(self.store.must, message.values, message.error, message.pruned)
-                ended.append(Ended(message.number, message.attempt, result))
+                ended.append(Ended(message.number, message.attempt, self._judge(message)))
             elif isinstance(message, Died):
                 self.store.release([(message.number, message.attempt)], message.why, blame=True)
                 del self._running[message.number, message.attempt]
@@ -117,6 +118,12 @@ class Worker:
                 del self._running[end.number, end.attempt]
             if self._told is not None:
                 self._told([end.number for end in ended])
+
+    def _judge(self, outcome: Outcome) -> Verdict:
+        try:
+            return verdict(self.store.must, outcome.values, outcome.error, outcome.pruned)
+        except InputError as problem:  # the objective returned something that is not a number
+            return Verdict("failed", {}, str(problem))
 
     def _reap(self) -> None:
         now = time.monotonic()

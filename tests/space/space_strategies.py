@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from taut.space import (
-    Parameter,
+    Searched,
     Space,
     choice,
     lognormal,
@@ -31,7 +31,7 @@ def pairs(draw: Any, values: st.SearchStrategy[Any]) -> tuple[Any, Any]:
 
 
 @st.composite
-def stepped(draw: Any) -> Parameter:
+def stepped(draw: Any) -> Searched:
     digits = draw(st.integers(0, 6))
     low, step = draw(st.integers(-1000, 1000)), draw(st.integers(1, 500))
     high = low + step * draw(st.integers(0, 1000))
@@ -40,16 +40,17 @@ def stepped(draw: Any) -> Parameter:
 
 
 @st.composite
-def whole(draw: Any) -> Parameter:
+def whole(draw: Any) -> Searched:
     low, step = draw(st.integers(-(10**6), 10**6)), draw(st.integers(1, 100))
     return uniform_int(low, low + step * draw(st.integers(0, 10**6)), step=step)
 
 
 @st.composite
-def bell(draw: Any) -> Parameter:
+def bell(draw: Any) -> Searched:
     mean, std = draw(st.floats(-20, 20)), draw(st.floats(0.01, 5))
     if draw(st.booleans()):
-        return draw(st.sampled_from([normal(mean, std), lognormal(mean, std)]))
+        plain: list[Searched] = [normal(mean, std), lognormal(mean, std)]
+        return plain[int(draw(st.integers(0, 1)))]
     a, b = draw(pairs(st.floats(-6, 6)))
     low, high = mean + a * std, mean + max(b, a + 0.01) * std
     if draw(st.booleans()):

@@ -117,5 +117,5 @@ def test_removed_and_added_parameters() -> None:
 def test_recoding_keeps_inactive_and_unknown_values_nan() -> None:
     old = Space(a=choice(["x", "y"]), b=choice([1, 2], when="a == 'x'"))
     new = Space(a=choice(["y", "x"]), b=choice([2, 3], when="a == 'x'"))
-    got = new.recode([[0, 0], [0, 1], [1, np.nan]], old)
-    assert np.array_equal(got, [[1, np.nan], [1, 0], [0, np.nan]], equal_nan=True)
+    got = new.recode(np.array([[0, 0], [0, 1], [1, np.nan]]), old)
+    assert np.array_equal(got, np.array([[1, np.nan], [1, 0], [0, np.nan]]), equal_nan=True)

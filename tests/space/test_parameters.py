@@ -10,7 +10,7 @@ import json
 import pickle
 import subprocess
 import sys
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -70,6 +70,9 @@ def test_parameters_are_immutable() -> None:
     given_list[1].append("c")  # type: ignore[attr-defined]
     given_list.append("d")
     assert made == choice(["a", ["b"]])
+    listed = Space(x=choice(["a", ["b"]], start=["b"]))
+    listed.start["x"].append("c")
+    assert listed.start == {"x": ["b"]}
 
 
 def test_enumerations_become_plain_values() -> None:
@@ -209,13 +212,13 @@ def test_a_wrong_call_names_its_kind() -> None:
 SPACE_ERRORS: list[tuple[Any, str]] = [
     (lambda: Space(), "the space has nothing to search; add a parameter, for instance lr = loguniform(1e-5, 1e-3)"),
     (lambda: Space(a=expr("1")), "the space has nothing to search; add a parameter, for instance lr = loguniform(1e-5, 1e-3)"),
-    (lambda: Space(a=3), "a: 3 is not a parameter; write a constructor, for instance uniform(0.0, 1.0), or choice([...])"
+    (lambda: Space(a=cast(Any, 3)), "a: 3 is not a parameter; write a constructor, for instance uniform(0.0, 1.0), or choice([...])"
                          " with one value for a constant"),
     (lambda: Space({"a b": uniform(0, 1)}), "a b: 'a b' is not a name; use up to 200 letters, digits, _ and -, dots"
                                             " between parts, and a letter or _ first"),
     (lambda: Space({"a": uniform(0, 1)}, a=uniform(0, 1)), "a: the name is given twice; give each parameter once"),
-    (lambda: Space([1]), "[1] is not a mapping of names to parameters; write Space({'lr': loguniform(...)})"),
-    (lambda: Space.from_json([1]), "[1] is not a space; write a table of parameters"),
+    (lambda: Space(cast(Any, [1])), "[1] is not a mapping of names to parameters; write Space({'lr': loguniform(...)})"),
+    (lambda: Space.from_json(cast(Any, [1])), "[1] is not a space; write a table of parameters"),
 ]  # fmt: skip
 
 

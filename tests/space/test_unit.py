@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from space_strategies import discrete, parameters, spaces, units
 
 from taut.space import (
-    Parameter,
+    Searched,
     Space,
     choice,
     lognormal,
@@ -29,8 +31,9 @@ from taut.space import (
 ENDS = np.array([[0.0], [1.0]])
 
 
-def column(parameter: Parameter, u: list[float] | np.ndarray, how: str = "quantile") -> np.ndarray:
-    return getattr(Space(x=parameter), how)(np.asarray(u, dtype=float).reshape(-1, 1))[:, 0]
+def column(parameter: Searched, u: Any, how: str = "quantile") -> NDArray[np.float64]:
+    codes: NDArray[np.float64] = getattr(Space(x=parameter), how)(np.asarray(u, dtype=float).reshape(-1, 1))
+    return codes[:, 0]
 
 
 @given(spaces, st.lists(units, min_size=1, max_size=20), st.sampled_from(["quantile", "decode"]))
@@ -43,21 +46,21 @@ def test_every_sample_is_valid(space: Space, u: list[float], how: str) -> None:
 
 
 @given(parameters)
-def test_ends_of_the_unit_interval_are_the_bounds(parameter: Parameter) -> None:
+def test_ends_of_the_unit_interval_are_the_bounds(parameter: Searched) -> None:
     low, high = getattr(parameter, "bounds", (0.0, parameter.cells - 1.0))
     assert column(parameter, ENDS).tolist() == [low, high]
     assert column(parameter, ENDS, "decode").tolist() == [low, high]
 
 
 @given(parameters, st.lists(units, min_size=2, max_size=50).map(sorted))
-def test_maps_keep_the_order(parameter: Parameter, u: list[float]) -> None:
+def test_maps_keep_the_order(parameter: Searched, u: list[float]) -> None:
     for how in ("quantile", "decode"):
         x = column(parameter, u, how)
         assert np.all(np.diff(x) >= -4e-16 * np.abs(x[1:]))
 
 
 @given(discrete, st.lists(units, min_size=1, max_size=20))
-def test_discrete_codes_survive_the_unit_cube_exactly(parameter: Parameter, u: list[float]) -> None:
+def test_discrete_codes_survive_the_unit_cube_exactly(parameter: Searched, u: list[float]) -> None:
     space = Space(x=parameter)
     codes = space.decode(np.array(u)[:, None])
     unit = space.encode(codes)
@@ -67,11 +70,11 @@ def test_discrete_codes_survive_the_unit_cube_exactly(parameter: Parameter, u: l
 
 
 @given(parameters, st.lists(units, min_size=1, max_size=20))
-def test_continuous_codes_survive_the_unit_cube_up_to_rounding(parameter: Parameter, u: list[float]) -> None:
+def test_continuous_codes_survive_the_unit_cube_up_to_rounding(parameter: Searched, u: list[float]) -> None:
     if parameter.cells:
         return
     space = Space(x=parameter)
-    low, high = parameter.bounds
+    low, high = parameter.bounds  # type: ignore[attr-defined]
     codes = space.decode(np.array(u)[:, None])
     unit = space.encode(codes)
     again = space.decode(unit)
@@ -105,7 +108,7 @@ def test_log_integers_have_exactly_their_probabilities(low: int, width: int) -> 
     "parameter",
     [uniform(0, 1, step=0.1), uniform_int(-3, 7), uniform_int(0, 100, step=5), choice(["abc", "efg"])],
 )
-def test_other_discrete_kinds_have_equal_cells(parameter: Parameter) -> None:
+def test_other_discrete_kinds_have_equal_cells(parameter: Searched) -> None:
     k = parameter.cells
     codes = column(parameter, (np.arange(k * 100) + 0.5) / (k * 100))
     assert np.unique(codes, return_counts=True)[1].tolist() == [100] * k

@@ -46,11 +46,12 @@ class _Lazy(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
+        except click.UsageError:
             from taut.errors import nearest
 
-            error.message += nearest(args[0], _COMMANDS)
-            raise
+            raise click.UsageError(
+                f"no command {args[0]!r}{nearest(args[0], _COMMANDS)}; there are: {', '.join(_COMMANDS)}", ctx
+            ) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -49,7 +49,12 @@ def export(study: str, path: str | None, form: str, force: bool) -> None:
     target = Path(path or f"{opened.definition.name}.{form}")
     snapshot = opened.snapshot
     reports = {metric: snapshot.reports(metric) for metric in snapshot.reported}
-    written = write(list(opened.trials), form, target, overwrite=force, reports=reports)
+    if target.exists() and not force:
+        raise InputError(f"{target} exists; give another name, or replace it with --force")
+    try:
+        written = write(list(opened.trials), form, target, overwrite=force, reports=reports)
+    except InputError as error:
+        raise InputError(error.message, ("--to",) if error.at == ("to",) else ()) from None
     click.echo(f"{len(opened.trials)} trials written to {written}")
 
 

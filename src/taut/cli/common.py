@@ -10,7 +10,16 @@ from taut.definition import Definition
 from taut.errors import InputError
 from taut.study import Study
 
-__all__ = ["locate", "metrics_text", "open_study", "place", "seconds_text", "value_text"]
+__all__ = [
+    "is_frozen",
+    "locate",
+    "metrics_text",
+    "not_toml",
+    "open_study",
+    "place",
+    "seconds_text",
+    "value_text",
+]
 
 
 def place(file: Path, name: str) -> Path:
@@ -23,21 +32,34 @@ def locate(target: str) -> Path:
     path = Path(target)
     if path.is_dir():
         return path
+    if is_frozen(path):
+        return path.parent
     if not path.exists():
         raise InputError(f"{target}: there is no such study directory or file")
+    if path.suffix != ".toml":
+        raise InputError(not_toml(target))
     from taut import studyfile
 
     return place(path, studyfile.read(path).name)
+
+
+def is_frozen(path: Path) -> bool:
+    """Whether `path` is the copy of a study.toml that stands in the study's own directory."""
+    return path.is_file() and (path.parent / "definition").is_dir()
+
+
+def not_toml(target: str) -> str:
+    return f"{target} is not a study.toml; `taut init` writes one, in which {target} can be the command"
 
 
 def open_study(target: str) -> Study:
     """The existing study that `target` means; looking leaves no trace."""
     directory = locate(target)
     if not (directory / "definition").is_dir():
+        if Path(target).is_file():
+            raise InputError(f"{directory}: there is no study here yet; start it with: taut run {target}")
         raise InputError(
-            f"{directory}: there is no study here yet; start it with: taut run {target}"
-            if Path(target).is_file()
-            else f"{directory}: this directory holds no study; give the directory that `taut run` named, or its study.toml"
+            f"{directory} holds no study; give the directory that `taut run` named, or its study.toml"
         )
     return Study.of(directory)
 

@@ -19,7 +19,9 @@ def init(out: str) -> None:
 
     path = Path(out)
     if path.exists():
-        raise InputError(f"{out} exists; taut does not overwrite it: remove it, or give another name with --out")
+        raise InputError(
+            f"{out} exists; taut does not overwrite it: remove it, or give another name with --out"
+        )
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path.parent}: there is no such directory; make it first, or give another --out")
     text = template(path.absolute().parent.name if path.stem == "study" else path.stem)

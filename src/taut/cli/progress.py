@@ -39,7 +39,9 @@ class Progress:
         self._note_best()
         before = f", {snapshot.n_finished} finished before" if snapshot.n_finished else ""
         workers = f"{self._workers} worker{'s' if self._workers > 1 else ''}"
-        click.echo(f"study {self._study.definition.name} in {self._folder}: {_goal(self._study)}, {workers}{before}")
+        click.echo(
+            f"study {self._study.definition.name} in {self._folder}: {_goal(self._study)}, {workers}{before}"
+        )
         if sys.stdout.isatty():
             from rich.live import Live
 
@@ -47,7 +49,9 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live is not None:
             self._live.stop()
 
@@ -88,7 +92,9 @@ class Progress:
 
 
 def _goal(study: Study) -> str:
-    aims = " and ".join(f"{'minimize' if o.minimize else 'maximize'} {o.metric}" for o in study.definition.objectives)
+    aims = " and ".join(
+        f"{'minimize' if o.minimize else 'maximize'} {o.metric}" for o in study.definition.objectives
+    )
     trials = study.definition.budget.trials
     return f"{aims}, {trials} trials" if trials else aims
 
@@ -97,7 +103,8 @@ def _line(record: TrialRecord, better: bool) -> str:
     took = f"{record.duration:.1f} s" if record.duration is not None else ""
     if record.state == "failed":
         return f"trial {record.number} failed after {took}: {last_line(record.error)}"
-    return f"trial {record.number} {record.state}  {metrics_text(record.values)}  {took}{'  best so far' if better else ''}"
+    best = "  best so far" if better else ""
+    return f"trial {record.number} {record.state}  {metrics_text(record.values)}  {took}{best}"
 
 
 def last_line(error: str | None) -> str:
@@ -110,7 +117,9 @@ def epilogue(study: Study, folder: Path, why: str, seconds: float) -> int:
     """The last words of a run, and its exit code: 1 if no trial is complete although some have finished."""
     snapshot = study.snapshot
     counts = ", ".join(
-        f"{snapshot.counts[state]} {state.name.lower()}" for state in State if state.finished and snapshot.counts[state]
+        f"{snapshot.counts[state]} {state.name.lower()}"
+        for state in State
+        if state.finished and snapshot.counts[state]
     )
     click.echo(f"{why} ({counts or 'none finished'}) after {seconds_text(seconds)}")
     ranking = study.ranking

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from taut.cli.common import base_of, locate, open_study, place
+from taut.cli.common import base_of, is_frozen, locate, not_toml, open_study, place
 from taut.cli.progress import Progress, epilogue
 from taut.definition import Budget, Definition
 from taut.duration import parse_duration
@@ -29,13 +29,23 @@ _MODES = click.Choice(["sequential", "batch", "async"])
     epilog="Example:  taut run study.toml --workers 4 --trials 100",
 )
 @click.argument("study")
-@click.option("--on", "where", default="local", metavar="PLACE", help="Where trials run: local (slurm and hyperqueue are not built yet).")
-@click.option("--workers", type=int, help="Trials side by side on this machine (default: [on.local] workers, or 1).")
+@click.option(
+    "--on",
+    "where",
+    default="local",
+    metavar="PLACE",
+    help="Where trials run: local (slurm and hyperqueue are not built yet).",
+)
+@click.option(
+    "--workers", type=int, help="Trials side by side on this machine (default: [on.local] workers, or 1)."
+)
 @click.option("--mode", type=_MODES, help="async (default), batch or sequential.")
 @click.option("--trials", type=int, help="Finished trials that the whole study is to have.")
 @click.option("--gpu-hours", type=float, help="GPU-hours that the whole study may use (with a queue).")
 @click.option("--for", "duration", metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h.")
-@click.option("--dir", "directory", type=click.Path(), help="Keep the study here (default: runs/NAME beside the file).")
+@click.option(
+    "--dir", "directory", type=click.Path(), help="Keep the study here (default: runs/NAME beside the file)."
+)
 def run(
     study: str,
     where: str,
@@ -54,11 +64,13 @@ def run(
     if where != "local":
         raise InputError(f"--on {where}: only local is built so far; leave --on out to run on this machine")
     if gpu_hours is not None:
-        raise InputError("--gpu-hours needs a queue that counts them, which is not built yet; use --trials or --for")
+        raise InputError(
+            "--gpu-hours needs a queue that counts them, which is not built yet; use --trials or --for"
+        )
     seconds = None if duration is None else parse_duration(duration)
-    opened, folder, file = _open(study, directory)
-    if trials is not None:
-        opened.budget(trials)
+    _at_least_one("--workers", workers)
+    _at_least_one("--trials", trials)
+    opened, folder, file = _open(study, directory, trials)
     local = opened.definition.on.get("local", {})
     return _work(
         opened,
@@ -82,30 +94,51 @@ def worker(directory: str, workers: int, mode: Mode | None, duration: str | None
     Any number of workers may do so, on every machine that sees the directory.
     """
     seconds = None if duration is None else parse_duration(duration)
+    _at_least_one("--workers", workers)
     opened = open_study(directory)
     return _work(
-        opened, locate(directory), workers=workers, mode=mode or "async", seconds=seconds, copy=None,
+        opened,
+        locate(directory),
+        workers=workers,
+        mode=mode or "async",
+        seconds=seconds,
+        copy=None,
         again=f"taut worker {directory}",
     )
 
 
-def _open(target: str, directory: str | None) -> tuple[Study, Path, Path | None]:
-    """The study that `taut run TARGET` means, created in memory or read; and the TOML file, if one."""
+def _at_least_one(option: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise InputError(f"{value} is too small; use a whole number from 1", (option,))
+
+
+def _open(target: str, directory: str | None, trials: int | None) -> tuple[Study, Path, Path | None]:
+    """The study that `taut run TARGET` means, read or not yet written; and the TOML file, if one."""
     path = Path(target)
-    if path.is_dir():
+    if path.is_dir() or is_frozen(path):
         if directory is not None:
-            raise InputError(f"{target} is a study directory; --dir goes with a study.toml")
-        return open_study(target), path, None
+            raise InputError(f"{target} is a study already; --dir goes with a study.toml elsewhere")
+        study = open_study(target)
+        study.budget(trials)
+        return study, locate(target), None
     if not path.exists():
         raise InputError(f"{target}: there is no such file; `taut init` writes a study.toml to start from")
+    if path.suffix != ".toml":
+        raise InputError(not_toml(target))
     from taut import studyfile
     from taut.samplers import registry
 
     definition = studyfile.read(path, samplers=registry.names())
     if definition.budget.gpu_hours is not None:
-        raise InputError("gpu_hours needs a queue that counts them, which is not built yet; use trials or hours", ("budget", "gpu_hours"))
+        raise InputError(
+            "gpu_hours needs a queue that counts them, which is not built yet; use trials or hours",
+            ("budget", "gpu_hours"),
+        )
     if definition.pruner is not None:
         raise InputError("pruners are not built yet; leave [pruner] out", ("pruner",))
+    if trials is not None:
+        budget = msgspec.structs.replace(definition.budget, trials=trials)
+        definition = msgspec.structs.replace(definition, budget=budget)
     folder = Path(directory) if directory is not None else place(path, definition.name)
     return Study.of(folder, _portable(definition, folder)), folder, path
 
@@ -115,16 +148,25 @@ def _portable(definition: Definition, folder: Path) -> Definition:
     base = Path(definition.evaluation.base)
     inside = os.path.realpath(folder).startswith(os.path.realpath(base) + os.sep)
     text = os.path.relpath(os.path.realpath(base), os.path.realpath(folder)) if inside else str(base)
-    return msgspec.structs.replace(definition, evaluation=msgspec.structs.replace(definition.evaluation, base=text))
+    return msgspec.structs.replace(
+        definition, evaluation=msgspec.structs.replace(definition.evaluation, base=text)
+    )
 
 
 def _work(
-    study: Study, folder: Path, *, workers: int, mode: Mode, seconds: float | None, copy: Path | None, again: str
+    study: Study,
+    folder: Path,
+    *,
+    workers: int,
+    mode: Mode,
+    seconds: float | None,
+    copy: Path | None,
+    again: str,
 ) -> int:
-    if workers < 1:
-        raise InputError(f"{workers} workers; use a whole number from 1", ("--workers",))
     if study.definition.budget == Budget() and seconds is None:
-        raise InputError("no end is in sight: add [budget] trials = 100 to the file, or give --trials 100 or --for 2h")
+        raise InputError(
+            "no end is in sight: add [budget] trials = 100 to the file, or give --trials 100 or --for 2h"
+        )
     warning = study.store.proposals.sampler.warning(study.space)
     if warning:
         click.echo(f"note: {warning}", err=True)
@@ -140,7 +182,8 @@ def _work(
             why = Worker(study.store, executor, mode=mode, deadline=deadline, told=progress.told).run()
     except KeyboardInterrupt:
         study.close()
-        click.echo(f"interrupted: {study.store.snapshot.n_finished} finished trials are safe in {folder}; go on with: {again}", err=True)
+        safe = study.store.snapshot.n_finished
+        click.echo(f"interrupted: {safe} finished trials are safe in {folder}; go on with: {again}", err=True)
         return 130
     study.close()
     return epilogue(study, folder, why, time.monotonic() - began)
@@ -160,7 +203,12 @@ def _executor(study: Study, folder: Path, workers: int) -> Executor:
         from taut.executors.pool import PoolExecutor
 
         return PoolExecutor(
-            asked.function, slots=workers, names=study.space.names, main=must[0], base=str(base), timeout=asked.timeout
+            asked.function,
+            slots=workers,
+            names=study.space.names,
+            main=must[0],
+            base=str(base),
+            timeout=asked.timeout,
         )
     raise InputError(
         f"{folder}: this study was made by a Python program and names no command; run that program, "

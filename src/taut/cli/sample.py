@@ -17,10 +17,20 @@ from taut.executors.arguments import Style, Template
 __all__ = ["sample"]
 
 
-@click.command(epilog="Example, in a job array:  python train.py $(taut sample study.toml --index $SLURM_ARRAY_TASK_ID --format args)")
+@click.command(
+    epilog="""\b
+Example, in a job array:
+  python train.py $(taut sample study.toml --index $SLURM_ARRAY_TASK_ID --format args)"""
+)
 @click.argument("study")
 @click.option("--index", type=int, required=True, help="Which sample: 0, 1, 2, ...")
-@click.option("--format", "form", type=click.Choice(["shell", "json", "args"]), default="json", help="json (default), args (--name value ...) or shell (NAME=value lines for eval).")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["shell", "json", "args"]),
+    default="json",
+    help="json (default), args (--name value ...) or shell (NAME=value lines for eval).",
+)
 def sample(study: str, index: int, form: str) -> None:
     """Print the I-th sample of the space in STUDY (a study.toml, or a study directory).
 
@@ -41,7 +51,7 @@ def sample(study: str, index: int, form: str) -> None:
             ("sampler", "method"),
         )
     params = space.params(sampler.propose(space, definition.seed, np.array([index]), None))[0]
-    click.echo({"json": json.dumps, "args": lambda p: _arguments(p, definition.evaluation.style), "shell": _shell}[form](params))
+    click.echo(_text(params, form, definition.evaluation.style))
 
 
 def _definition(target: str) -> Definition:
@@ -59,8 +69,12 @@ def _definition(target: str) -> Definition:
     return definition
 
 
-def _arguments(params: dict[str, Any], style: Style) -> str:
-    return shlex.join(Template(["{args}"], style).expand(params, {}))
+def _text(params: dict[str, Any], form: str, style: Style) -> str:
+    if form == "json":
+        return json.dumps(params)
+    if form == "args":
+        return shlex.join(Template(["{args}"], style).expand(params, {}))
+    return _shell(params)
 
 
 def _shell(params: dict[str, Any]) -> str:

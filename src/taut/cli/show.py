@@ -19,7 +19,9 @@ __all__ = ["best", "status", "trials"]
 
 @click.command(epilog="Example:  taut status runs/lora --follow")
 @click.argument("study")
-@click.option("--follow", is_flag=True, help="Say it again whenever something changes, until the study is done.")
+@click.option(
+    "--follow", is_flag=True, help="Say it again whenever something changes, until the study is done."
+)
 def status(study: str, follow: bool) -> None:
     """What the study in STUDY (a directory, or its study.toml) has done so far."""
     opened = open_study(study)
@@ -42,25 +44,34 @@ def _complete(study: Study) -> bool:
 def _status(study: Study, directory: str) -> str:
     snapshot = study.snapshot
     budget = study.definition.budget.trials
-    counts = [f"{snapshot.counts[state]} {state.name.lower()}" for state in State if state and snapshot.counts[state]]
+    counts = [
+        f"{snapshot.counts[state]} {state.name.lower()}"
+        for state in State
+        if state and snapshot.counts[state]
+    ]
+    finished = f"{snapshot.n_finished} of {budget}" if budget else str(snapshot.n_finished)
     lines = [
         f"study {study.definition.name} in {directory}",
-        f"trials: {snapshot.n_finished}{f' of {budget}' if budget else ''} finished ({', '.join(counts) or 'none yet'})",
+        f"trials: {finished} finished ({', '.join(counts) or 'none yet'})",
         f"sampler: {study.definition.sampler.method}",
     ]
-    begun, finished = snapshot.started[snapshot.known], snapshot.finished
-    if len(begun):
-        spent = (finished - snapshot.started)[finished == finished]
+    if len(snapshot.known):
+        took = snapshot.finished - snapshot.started
+        spent = took[took == took]
+        workers = len(snapshot.writers)
         lines.append(
             f"time: {seconds_text(float(spent.sum()))} in finished trials, "
-            f"{seconds_text(float(spent.mean()) if len(spent) else 0.0)} each, {len(snapshot.writers)} workers so far"
+            f"{seconds_text(float(spent.mean()) if len(spent) else 0.0)} each, "
+            f"{workers} worker{'s' if workers > 1 else ''} so far"
         )
     for record in list(study.pareto)[:20] if len(study.definition.objectives) > 1 else _top(study):
         params = "  ".join(f"{name}={value_text(value)}" for name, value in record.params.items())
         lines.append(f"best: trial {record.number}  {metrics_text(record.values)}  ({params})")
     gone = study.store.gone()
     if gone:
-        lines.append(f"dead workers: {len(gone)} ({'; '.join(gone[:3])}); the next worker takes their trials over")
+        lines.append(
+            f"dead workers: {len(gone)} ({'; '.join(gone[:3])}); the next worker takes their trials over"
+        )
     lines += [f"damaged: {problem}" for problem in study.store.journal.problems]
     return "\n".join(lines)
 
@@ -71,7 +82,9 @@ def _top(study: Study) -> Sequence[TrialRecord]:
 
 @click.command(epilog="Example:  taut best runs/lora --json")
 @click.argument("study")
-@click.option("--json", "as_json", is_flag=True, help="As JSON: one object, or a list of them for several objectives.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="As JSON: one object, or a list of them for several objectives."
+)
 def best(study: str, as_json: bool) -> None:
     """The best trial that fulfils the constraints; with several objectives, the front."""
     opened = open_study(study)
@@ -110,11 +123,23 @@ def _table(records: Sequence[TrialRecord], errors: bool) -> None:
     for record in records:
         params = "  ".join(f"{name}={value_text(value)}" for name, value in record.params.items())
         took = "" if record.duration is None else seconds_text(record.duration)
-        rows.append((str(record.number), record.state, str(record.attempts), took, metrics_text(record.values), params))
+        rows.append(
+            (
+                str(record.number),
+                record.state,
+                str(record.attempts),
+                took,
+                metrics_text(record.values),
+                params,
+            )
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    for row, record in zip(rows, [None, *records], strict=True):
-        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False)) + "  " + row[5])
-        if record is not None and record.error:
+    of_rows: list[TrialRecord | None] = [None, *records]
+    for row, shown in zip(rows, of_rows, strict=True):
+        click.echo(
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False)) + "  " + row[5]
+        )
+        if shown is not None and shown.error:
             indent = " " * (widths[0] + 2)
-            text = record.error if errors else last_line(record.error)
+            text = shown.error if errors else last_line(shown.error)
             click.echo("\n".join(indent + line for line in text.splitlines()))

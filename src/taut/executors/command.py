@@ -18,7 +18,7 @@ from taut.executors.attempt import Attempt
 from taut.executors.base import Executor, Message, Outcome, Task
 from taut.executors.guardian import Guardian
 from taut.executors.patching import ConfigFile
-from taut.executors.program import anchored, find_program
+from taut.executors.program import anchored, check_script, find_program
 from taut.results import Sources
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class CommandExecutor(Executor):
         self._cwd = _directory(base, evaluation.cwd)
         self._sources = Sources(evaluation.results)
 
+        check_script(evaluation.command, base, self._cwd)
         words = [anchored(word, base, self._cwd) for word in evaluation.command]
         self._template = Template(words, evaluation.style, parameters)
         self._program = find_program(self._template.program(str(base)), self._cwd or base)

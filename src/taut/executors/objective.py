@@ -84,7 +84,9 @@ def call(objective: Objective, trial: Trial, with_trial: bool, main: str) -> Out
     if isinstance(result, Mapping):
         return Outcome(trial.number, trial.attempt, {**trial.last, **result})
     if isinstance(result, (tuple, list, str)):
-        message = f"the objective returned a {type(result).__name__}; return a number, or a dict of metrics by name"
+        message = (
+            f"the objective returned a {type(result).__name__}; return a number, or a dict of metrics by name"
+        )
         return Outcome(trial.number, trial.attempt, {}, error=message)
     return Outcome(trial.number, trial.attempt, {**trial.last, main: result})
 

@@ -81,7 +81,9 @@ class PoolExecutor(Executor):
         child.send(task)
 
     def poll(self, timeout: float) -> Sequence[Message]:
-        busy: dict[Any, _Child] = {child.connection: child for child in self._children if child.task is not None}
+        busy: dict[Any, _Child] = {
+            child.connection: child for child in self._children if child.task is not None
+        }
         found: list[Message] = []
         if self._timeout is not None and busy:
             first = min(child.since for child in busy.values()) + self._timeout
@@ -166,7 +168,9 @@ class _Child:
         except EOFError:
             raise StudyError(f"a worker process {self.epitaph()} while it loaded the objective") from None
         if isinstance(said, Broken):
-            raise InputError(f"the objective cannot be loaded in a worker process:\n{said.error.rstrip()}", ("function",))
+            raise InputError(
+                f"the objective cannot be loaded in a worker process:\n{said.error.rstrip()}", ("function",)
+            )
         assert isinstance(said, Ready)
 
     def send(self, task: Task) -> None:

@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from taut.errors import InputError
 
-__all__ = ["anchored", "find_program"]
+__all__ = ["anchored", "check_script", "find_program"]
 
 _AT = ("command",)
+_SCRIPTS = (".py", ".sh", ".R", ".r", ".jl", ".pl", ".rb", ".lua", ".js")
 
 
 def anchored(word: str, base: Path, cwd: Path | None) -> str:
@@ -32,6 +34,28 @@ def anchored(word: str, base: Path, cwd: Path | None) -> str:
         return word
     found = os.path.normpath(base / path)
     return option + equals + found.replace("{", "{{").replace("}", "}}")
+
+
+def check_script(words: Sequence[str], base: Path, cwd: Path | None) -> None:
+    """Raise `InputError` if the command names a script, as its first plain argument, that is not there.
+
+    Every trial would fail in the same way, and the budget be gone.
+    """
+    for word in words[1:]:
+        if word in ("-m", "-c"):
+            return
+        if word.startswith("-"):
+            continue
+        places = [base] if cwd is None else [cwd, base]
+        if (
+            "{" not in word
+            and Path(word).suffix in _SCRIPTS
+            and not any((place / word).exists() for place in places)
+        ):
+            raise InputError(
+                f"the script {word!r} does not exist (looked in {base}); mend its name, or put it there", _AT
+            )
+        return
 
 
 def find_program(word: str, directory: Path) -> str:
@@ -65,12 +89,14 @@ def find_program(word: str, directory: Path) -> str:
 
 
 def _parent_of_ours(python: str) -> bool:
-    """Whether `python` is the installation, itself no virtual environment, behind our own virtual environment."""
+    """Whether `python` is the plain installation that our own virtual environment was made from."""
     if sys.prefix == sys.base_prefix:
         return False
     code = "import sys; print(sys.prefix, sys.base_prefix, sep=chr(10))"
     try:
-        told = subprocess.run([python, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=20, check=True)
+        told = subprocess.run(
+            [python, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return False
     return told.stdout.splitlines() == [sys.base_prefix, sys.base_prefix]

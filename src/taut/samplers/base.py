@@ -47,6 +47,8 @@ def draw(space: Space, unit: NDArray[np.float64], numbers: Numbers) -> Codes:
     """Codes for points of the unit cube, by the priors; the study's start values go to trial 0."""
     codes = space.quantile(unit, conditions=False)
     first = numbers == 0
-    for name, value in space.start.items():
-        codes[first, space.searched.index(name)] = space.parameters[name].code(value)
+    if first.any() and space.start:
+        start = space.codes([space.start], known=True)[0]
+        given = ~np.isnan(start)
+        codes[np.ix_(first, given)] = start[given]
     return space.condition(codes)

@@ -35,7 +35,10 @@ class GridSampler(Sampler):
     def propose(self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None) -> Codes:
         cells = _cells(space, self._levels(space))
         if numbers.size and numbers.max() >= len(cells):
-            raise InputError(f"trial {numbers.max()} does not exist: the grid has {len(cells)} cells, 0 to {len(cells) - 1}", ("sampler", "method"))
+            raise InputError(
+                f"there is no trial {numbers.max()}: the grid has {len(cells)} cells, 0 to {len(cells) - 1}",
+                ("sampler", "method"),
+            )
         return cells[numbers]
 
     def limit(self, space: Space) -> int | None:
@@ -45,7 +48,7 @@ class GridSampler(Sampler):
         cells = self.limit(space)
         return (
             f"grid search over {len(space)} parameters needs {cells:,} trials to finish; "
-            "method = \"random\" finds better values in fewer trials"
+            'method = "random" finds better values in fewer trials'
         )
 
     def _levels(self, space: Space) -> tuple[int, ...]:
@@ -54,23 +57,31 @@ class GridSampler(Sampler):
         if isinstance(wanted, Mapping):
             for name in wanted:
                 if name not in space.searched:
-                    raise InputError(f"{name!r} is not a searched parameter{nearest(name, space.searched)}", ("sampler", "resolution"))
+                    raise InputError(
+                        f"{name!r} is not a searched parameter{nearest(name, space.searched)}",
+                        ("sampler", "resolution"),
+                    )
         levels = []
         for name, cells in zip(space.searched, space.cells.tolist(), strict=True):
             count = wanted.get(name) if isinstance(wanted, Mapping) else wanted
             if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-                raise InputError(f"{count!r} is not a number of values; use a whole number from 1", ("sampler", "resolution"))
+                raise InputError(
+                    f"{count!r} is not a number of values; use a whole number from 1",
+                    ("sampler", "resolution"),
+                )
             if not cells and count is None:
                 raise InputError(
                     f"{name!r} is continuous, so a grid needs to know how many values to try; "
-                    f"add resolution = 5 or resolution = {{ {name} = 5 }} under [sampler], or use method = \"random\"",
+                    f"add resolution = 5 or resolution = {{ {name} = 5 }} under [sampler], "
+                    'or use method = "random"',
                     ("sampler", "resolution"),
                 )
             levels.append(min(cells or math.inf, count or math.inf))
         total = math.prod(levels)
         if total > _LARGEST:
             raise InputError(
-                f"the grid has {total:,.0f} cells, more than {_LARGEST:,}; lower the resolution or use method = \"random\"",
+                f"the grid has {total:,.0f} cells, more than {_LARGEST:,}; lower the resolution, "
+                'or use method = "random"',
                 ("sampler", "method"),
             )
         return tuple(int(level) for level in levels)
@@ -82,7 +93,7 @@ def _cells(space: Space, levels: tuple[int, ...]) -> Codes:
     total = math.prod(levels)
     digits = np.stack(np.unravel_index(np.arange(total), levels), axis=1) if levels else np.zeros((1, 0))
     counts = np.asarray(levels, np.float64)
-    # A parameter taken value by value is addressed by its cells' centres; a coarser one evenly, bounds included.
+    # Where every value is taken, by its cell's centre; where only some are, evenly and with the bounds.
     whole = counts == space.cells
     with np.errstate(invalid="ignore"):
         spread = np.where(counts > 1, digits / (counts - 1), 0.5)

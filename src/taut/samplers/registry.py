@@ -34,7 +34,8 @@ def make(method: Method) -> Sampler:
         if name not in options:
             allowed = ", ".join(options) or "none"
             raise InputError(
-                f"unknown option of {method.method!r}{nearest(name, options)}; allowed: {allowed}", ("sampler", name)
+                f"unknown option of {method.method!r}{nearest(name, options)}; allowed: {allowed}",
+                ("sampler", name),
             )
     sampler: Sampler = kind(**method.options)
     return sampler
@@ -45,5 +46,6 @@ def _outside(name: str) -> str:
         if point.name == name:
             return point.value
     raise InputError(
-        f"no sampler is named {name!r}{nearest(name, names())}; there are: {', '.join(names())}", ("sampler", "method")
+        f"no sampler is named {name!r}{nearest(name, names())}; there are: {', '.join(names())}",
+        ("sampler", "method"),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from taut.space.bell import LogNormal as lognormal
+from taut.space.bell import Normal as normal
 from taut.space.continuous import LogUniform as loguniform
 from taut.space.continuous import Uniform as uniform
 from taut.space.expression import Expression
@@ -9,15 +11,14 @@ from taut.space.integers import LogUniformInt as loguniform_int
 from taut.space.integers import UniformInt as uniform_int
 from taut.space.levels import Choice as choice
 from taut.space.levels import Ordinal as ordinal
-from taut.space.normal import LogNormal as lognormal
-from taut.space.normal import Normal as normal
 from taut.space.parameter import Expr as expr
-from taut.space.parameter import Parameter
+from taut.space.parameter import Parameter, Searched
 from taut.space.space import Space
 
 __all__ = [
     "Expression",
     "Parameter",
+    "Searched",
     "Space",
     "choice",
     "expr",

@@ -1,7 +1,7 @@
 """What every parameter is: an immutable value that knows its prior, its coding and its JSON form.
 
 `Parameter` is the root; `Searched` are the kinds that a sampler chooses (`continuous.py`,
-`normal.py`, `integers.py`, `levels.py`); `Expr` follows from others. A *code* is the float that
+`bell.py`, `integers.py`, `levels.py`); `Expr` follows from others. A *code* is the float that
 stands for a value in arrays: the number itself, or the index of a level.
 """
 
@@ -47,7 +47,7 @@ class Parameter(ABC):
         """The keyword arguments that differ from their defaults."""
         fields = [f for f in dataclasses.fields(self) if f.default is not dataclasses.MISSING]  # type: ignore[arg-type]
         given = {f.name: getattr(self, f.name) for f in fields}
-        return {f.name: _plain(given[f.name]) for f in fields if given[f.name] != f.default}
+        return {f.name: plain(given[f.name]) for f in fields if given[f.name] != f.default}
 
     def to_json(self) -> dict[str, Any]:
         """The form that stands in study.toml, for instance ``{"uniform": [0.0, 1.0], "start": 0.5}``."""
@@ -102,7 +102,8 @@ class Searched(Parameter):
                 code = self.code(self.start)
             except InputError as error:
                 raise InputError(error.message, ("start",)) from None
-            object.__setattr__(self, "start", self.to_python(np.array([code]))[0])
+            start = self.to_python(np.array([code]))[0]
+            object.__setattr__(self, "start", tuple(start) if isinstance(start, list) else start)
         if self.belief is not None and self.belief not in BELIEFS:
             raise InputError(
                 f"{self.belief!r} is not a strength; use 'weak', 'medium' or 'strong'"
@@ -220,7 +221,8 @@ def number(value: object, what: str, kind: str) -> float:
     return x
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A frozen value as the user knows it: lists are kept as tuples."""
     return list(value) if isinstance(value, tuple) else value
 
 
