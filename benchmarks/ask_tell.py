@@ -1,6 +1,6 @@
 """Ask and tell in memory, random sampler, one process: microseconds for each trial.
 
-    python benchmarks/ask_tell.py
+python benchmarks/ask_tell.py
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def spaces() -> dict[str, tuple[taut.Space, Suggest]]:
     """The same parameters for both, by the case's name."""
 
     def case(floats: int, ints: int = 0, choices: int = 0) -> tuple[taut.Space, Suggest]:
-        f, i, c = ([f"{kind}{k}" for k in range(n)] for kind, n in (("f", floats), ("i", ints), ("c", choices)))
+        f, i, c = (
+            [f"{kind}{k}" for k in range(n)] for kind, n in (("f", floats), ("i", ints), ("c", choices))
+        )
         space = taut.Space(
             {n: taut.uniform(0.0, 1.0) for n in f}
             | {n: taut.uniform_int(0, 100) for n in i}

@@ -5,12 +5,15 @@ Both are made by their own library's ordinary code, so that they hold exactly wh
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
+from optuna.distributions import FloatDistribution
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalStorage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
 
 import taut
 
@@ -37,20 +40,22 @@ def journal(path: str | Path) -> JournalStorage:
 
 
 def build_optuna(path: Path, trials: int, reports: int = 0) -> None:
-    """A journal file with a study named "study": finished trials of two floats, with `reports` each."""
+    """A journal file with a study named "study": finished trials of two floats, with `reports` each.
 
-    def objective(trial: optuna.Trial) -> float:
-        loss = trial.suggest_float("x", 0.0, 1.0) ** 2 + trial.suggest_float("y", 0.0, 1.0)
-        for step in range(reports):
-            trial.report(loss, step)
-        return loss
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    The storage is called as a study calls it; the study itself would look through all trials each time.
+    """
     recorder = _Recorder()
-    study = optuna.create_study(
-        study_name="study", storage=JournalStorage(recorder), sampler=optuna.samplers.RandomSampler(seed=0)
-    )
-    study.optimize(objective, n_trials=trials)
+    storage = JournalStorage(recorder)
+    study = storage.create_new_study([StudyDirection.MINIMIZE], "study")
+    unit, generator = FloatDistribution(0.0, 1.0), random.Random(0)
+    for _ in range(trials):
+        x, y = generator.random(), generator.random()
+        trial = storage.create_new_trial(study)
+        storage.set_trial_param(trial, "x", x, unit)
+        storage.set_trial_param(trial, "y", y, unit)
+        for step in range(reports):
+            storage.set_trial_intermediate_value(trial, step, x**2 + y)
+        storage.set_trial_state_values(trial, TrialState.COMPLETE, [x**2 + y])
     JournalFileBackend(str(path)).append_logs(recorder.logs)
 
 

@@ -15,7 +15,9 @@ __all__ = ["header", "met", "rounds", "table", "times"]
 Result = TypeVar("Result")
 
 
-def rounds(contestants: Mapping[str, Callable[[], Result]], count: int, warm_up: int = 1) -> dict[str, list[Result]]:
+def rounds(
+    contestants: Mapping[str, Callable[[], Result]], count: int, warm_up: int = 1
+) -> dict[str, list[Result]]:
     """Results of `count` rounds, after `warm_up` rounds that do not count.
 
     All contestants take part in every round, so that whatever else the machine does falls on all of
@@ -59,7 +61,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     cells = [[str(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[j]) for row in cells) for j in range(len(columns))]
     lines = [
-        "| " + " | ".join(cell.rjust(w) if j else cell.ljust(w) for j, (cell, w) in enumerate(zip(row, widths, strict=True))) + " |"
+        "| "
+        + " | ".join(
+            cell.rjust(w) if j else cell.ljust(w) for j, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        + " |"
         for row in cells
     ]
     rule = "|" + "|".join("-" * (w + 1) + (":" if j else "-") for j, w in enumerate(widths)) + "|"

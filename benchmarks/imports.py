@@ -1,6 +1,6 @@
 """How long a process needs that imports taut, or shows the command's help.
 
-    python benchmarks/imports.py
+python benchmarks/imports.py
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def process(arguments: list[str]) -> Callable[[], float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=11)
     options = parser.parse_args()
 
@@ -62,13 +64,18 @@ def main() -> None:
         spent = found[name]
         goal, reached = "", ""
         if name.startswith("import taut"):
-            goal, reached = f"<= numpy + {ABOVE_NUMPY:.0f}", common.met(spent, numpy + ABOVE_NUMPY, at_most=True)
+            goal, reached = (
+                f"<= numpy + {ABOVE_NUMPY:.0f}",
+                common.met(spent, numpy + ABOVE_NUMPY, at_most=True),
+            )
         elif name == "taut --help":
             goal, reached = f"<= {HELP:.0f}", common.met(spent, HELP, at_most=True)
         rows.append((name, f"{spent:.0f}", f"{spent - numpy:+.0f}", f"{spent / optuna:.2f}", goal, reached))
     print(common.header(f"Whole processes, medians of {options.rounds}"))
     print(common.table(("", "ms", "above numpy, ms", "/ Optuna", "goal", "met"), rows))
-    heavy = subprocess.run([sys.executable, "-c", _A_STUDY], capture_output=True, text=True, check=True).stdout.strip()
+    heavy = subprocess.run(
+        [sys.executable, "-c", _A_STUDY], capture_output=True, text=True, check=True
+    ).stdout.strip()
     print(f"\nHeavy modules loaded after a first ask and tell (goal: none): {heavy or 'none'}")
 
 

@@ -1,6 +1,6 @@
 """Opening a study of 50,000 trials with three reports each: until the best value and the count are known.
 
-    python benchmarks/opening.py
+python benchmarks/opening.py
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def open_study(name: str, path: Path, answer: Any) -> None:
     """In a process of its own, with everything imported beforehand."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     taut.Study(None, taut.Space(x=taut.uniform(0, 1)), minimize="loss").snapshot.values("loss")
-    before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, begin = resident(), time.perf_counter()
     if name == "optuna":
         loaded = optuna.load_study(study_name="study", storage=journal(path))
         best, trials = loaded.best_value, len(loaded.get_trials(deepcopy=False))
@@ -44,8 +44,16 @@ def open_study(name: str, path: Path, answer: Any) -> None:
         study = taut.Study(path)
         best, trials = study.best.values["loss"], study.snapshot.n_finished
     seconds = time.perf_counter() - begin
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    answer.put(Opening(seconds, memory, trials, best))
+    answer.put(Opening(seconds, resident() - before, trials, best))
+
+
+def resident() -> float:
+    """This process's memory in MB; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * resource.getpagesize() / 1e6
 
 
 def measure(name: str, path: Path) -> Opening:
@@ -59,11 +67,15 @@ def measure(name: str, path: Path) -> Opening:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=50_000)
     parser.add_argument("--reports", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--dir", default=None, help="file system to measure; default: the temporary directory")
+    parser.add_argument(
+        "--dir", default=None, help="file system to measure; default: the temporary directory"
+    )
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory(prefix="taut-benchmark-", dir=options.dir) as folder:
@@ -73,7 +85,9 @@ def main() -> None:
             begin = time.perf_counter()
             build(paths[name], options.trials, options.reports)
             builds[name] = time.perf_counter() - begin
-            sizes[name] = sum(f.stat().st_size for f in (paths[name], *paths[name].rglob("*")) if f.is_file()) / 1e6
+            sizes[name] = (
+                sum(f.stat().st_size for f in (paths[name], *paths[name].rglob("*")) if f.is_file()) / 1e6
+            )
         found = common.rounds(
             {name: lambda n=name: measure(n, paths[n]) for name in paths}, options.rounds, warm_up=0
         )
@@ -84,7 +98,9 @@ def main() -> None:
         assert all(o.trials == options.trials for o in openings), openings
         memory = statistics.median(o.memory for o in openings)
         ratio = seconds["optuna"] / seconds["taut"]
-        verdict = (f"{ratio:.1f}x", f">= {GOAL}x", common.met(ratio, GOAL)) if name == "taut" else ("", "", "")
+        verdict = (
+            (f"{ratio:.1f}x", f">= {GOAL}x", common.met(ratio, GOAL)) if name == "taut" else ("", "", "")
+        )
         figures = (f"{seconds[name]:.2f}", f"{memory:.0f}", f"{sizes[name]:.0f}", f"{builds[name]:.0f}")
         rows.append((name, *figures, *verdict))
     print(common.header(f"Opening a study of {options.trials} trials with {options.reports} reports each"))

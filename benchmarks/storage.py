@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,12 +95,16 @@ def serve(name: str, template: Path, workers: int, seconds: float) -> Service:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--workers", type=int, nargs="+", default=list(GOALS))
     parser.add_argument("--existing", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--seconds", type=float, default=3.0, help="how long the processes work")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--dir", default=None, help="file system to measure; default: the temporary directory")
+    parser.add_argument(
+        "--dir", default=None, help="file system to measure; default: the temporary directory"
+    )
     options = parser.parse_args()
 
     medians: dict[tuple[str, int, int], Service] = {}
@@ -113,7 +118,9 @@ def main() -> None:
             # Both sizes take turns as well, since they are compared with each other.
             found = common.rounds(
                 {
-                    (name, existing): lambda n=name, e=existing: serve(n, templates[n, e], workers, options.seconds)
+                    (name, existing): partial(
+                        serve, name, templates[name, existing], workers, options.seconds
+                    )
                     for existing in options.existing
                     for name in CONTESTANTS
                 },
@@ -121,7 +128,9 @@ def main() -> None:
                 warm_up=0,  # each process warms up by itself, before the start
             )
             for (name, existing), services in found.items():
-                medians[name, workers, existing] = Service(*map(statistics.median, zip(*services, strict=True)))
+                medians[name, workers, existing] = Service(
+                    *map(statistics.median, zip(*services, strict=True))
+                )
 
     print(common.header(f"A study on disk, trivial objective, {options.seconds:g} s a run"))
     print(common.table(_COLUMNS, _rows(medians, options.workers, options.existing)))
@@ -130,11 +139,24 @@ def main() -> None:
         print(common.table(_LATER, _later(medians, options.workers, options.existing)))
 
 
-_COLUMNS = ("processes", "existing", "", "trials/s", "least served", "most served", "longest gap, s", "ratio", "goal", "met")
+_COLUMNS = (
+    "processes",
+    "existing",
+    "",
+    "trials/s",
+    "least served",
+    "most served",
+    "longest gap, s",
+    "ratio",
+    "goal",
+    "met",
+)
 _LATER = ("processes", "", "few existing, trials/s", "many existing, trials/s", "many/few", "goal", "met")
 
 
-def _rows(medians: dict[tuple[str, int, int], Service], workers: list[int], sizes: list[int]) -> list[tuple[object, ...]]:
+def _rows(
+    medians: dict[tuple[str, int, int], Service], workers: list[int], sizes: list[int]
+) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for count, existing in itertools.product(workers, sizes):
         ratio = medians["taut", count, existing].rate / medians["optuna", count, existing].rate
@@ -150,7 +172,9 @@ def _rows(medians: dict[tuple[str, int, int], Service], workers: list[int], size
     return rows
 
 
-def _later(medians: dict[tuple[str, int, int], Service], workers: list[int], sizes: list[int]) -> list[tuple[object, ...]]:
+def _later(
+    medians: dict[tuple[str, int, int], Service], workers: list[int], sizes: list[int]
+) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for count, name in itertools.product(workers, CONTESTANTS):
         few, many = (medians[name, count, size].rate for size in (min(sizes), max(sizes)))

@@ -205,6 +205,11 @@ def main() -> None:
             if trial.should_stop():
                 break
         trial.tell(eval_loss=loss)
+        print(f"trial {trial.number}: eval_loss={loss:.4f}", flush=True)
+
+    best = study.best
+    if best is not None:
+        print(f"best: trial {best.number}: eval_loss={best.values['eval_loss']:.4f} {best.params}")
 
 
 if __name__ == "__main__":

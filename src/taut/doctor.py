@@ -143,7 +143,7 @@ def judge_mount(mount: Mount | None) -> Finding:
         return Finding(
             name,
             "warn",
-            f"{text}: such file systems may promise less than they keep when several hosts write",
+            f"{text}: such file systems may keep less than they promise when several hosts write",
             "run the workers of a study on one host, or " + _ELSEWHERE,
         )
     return Finding(name, "ok", f"{text}: for workers on this host")

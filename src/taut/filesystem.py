@@ -201,6 +201,9 @@ def _processes(jobs: list[list[str]]) -> Iterator[list[subprocess.Popen[bytes]]]
 
 def _output(process: subprocess.Popen[bytes]) -> bytes:
     try:
-        return process.communicate(timeout=_PATIENCE)[0]
+        text = process.communicate(timeout=_PATIENCE)[0]
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"a process had not ended after {_PATIENCE:.0f} s") from None
+    if process.returncode != 0:
+        raise ChildProcessError(f"a process of the check failed (exit code {process.returncode})")
+    return text

@@ -46,12 +46,10 @@ def check_script(words: Sequence[str], base: Path, cwd: Path | None) -> None:
             return
         if word.startswith("-"):
             continue
+        script = word.replace("{base}", str(base))
         places = [base] if cwd is None else [cwd, base]
-        if (
-            "{" not in word
-            and Path(word).suffix in _SCRIPTS
-            and not any((place / word).exists() for place in places)
-        ):
+        here = "{" in script or any((place / script).exists() for place in places)
+        if Path(script).suffix in _SCRIPTS and not here:
             raise InputError(
                 f"the script {word!r} does not exist (looked in {base}); mend its name, or put it there", _AT
             )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from taut.errors import InputError, nearest
 from taut.space import prior
 from taut.space.evaluate import same
-from taut.space.parameter import Searched
+from taut.space.parameter import Searched, plain
 from taut.space.prior import EXACT, Floats
 
 __all__ = ["Choice", "Levels", "Ordinal"]
@@ -37,7 +37,7 @@ class Levels(Searched):
         self.settle(values=_checked(self.values, self.kind))
 
     def arguments(self) -> tuple[Any, ...]:
-        return ([_thaw(level) for level in self.values],)
+        return ([plain(level) for level in self.values],)
 
     @property
     def cells(self) -> int:
@@ -75,7 +75,7 @@ class Levels(Searched):
     def to_python(self, codes: Floats) -> list[Any]:
         levels = self.values
         if "list" in self.types:  # a list of its own for each trial, which may change it
-            return [_thaw(levels[i]) for i in codes.astype(np.intp).tolist()]
+            return [plain(levels[i]) for i in codes.astype(np.intp).tolist()]
         return [levels[i] for i in codes.astype(np.intp).tolist()]
 
     def column(self, codes: Floats) -> NDArray[Any]:
@@ -92,7 +92,7 @@ class Levels(Searched):
         """A hint at the level that was probably meant."""
         equal = [level for level in self.values if _equal(level, value)]
         if equal:
-            return f"; did you mean {_thaw(equal[0])!r}?"
+            return f"; did you mean {plain(equal[0])!r}?"
         return nearest(value, [level for level in self.values if isinstance(level, str)])
 
     @property
@@ -108,13 +108,13 @@ class Levels(Searched):
         return any(same(level, literal) for level in self.values)
 
     def allowed(self) -> str:
-        shown = ", ".join(repr(_thaw(level)) for level in self.values[:_SHOWN])
+        shown = ", ".join(repr(plain(level)) for level in self.values[:_SHOWN])
         more = len(self.values) - _SHOWN
         return f"one of {shown}" + (f" and {more} more" if more > 0 else "")
 
     def narrower(self, old: Any) -> str | None:
         gone = [level for level in old.values if _identity(level) not in self._index]
-        return f"it no longer has {_thaw(gone[0])!r}" if gone else None
+        return f"it no longer has {plain(gone[0])!r}" if gone else None
 
     def recode(self, codes: Floats, old: Any) -> Floats:
         if self.values == old.values and self.text == old.text:
@@ -214,10 +214,6 @@ def _text(value: str) -> str:
     return str.__str__(value)  # a plain text, also of a subclass such as an enumeration's
 
 
-def _thaw(level: Any) -> Any:
-    return list(level) if isinstance(level, tuple) else level
-
-
 def _identity(level: Any) -> Any:
     """A key that is equal for two values exactly if their JSON texts are."""
     if type(level) is tuple:
@@ -227,6 +223,6 @@ def _identity(level: Any) -> Any:
 
 def _equal(level: Any, value: object) -> bool:
     try:
-        return bool(_thaw(level) == value) or json.dumps(_thaw(level)) == str(value)
+        return bool(plain(level) == value) or json.dumps(plain(level)) == str(value)
     except ValueError:  # an array has no truth
         return False

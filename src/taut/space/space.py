@@ -19,7 +19,7 @@ from taut.errors import InputError
 from taut.space import extend
 from taut.space.condition import Conditions
 from taut.space.encode import checked_codes, known_codes, params_of
-from taut.space.parameter import Parameter, Searched
+from taut.space.parameter import Parameter, Searched, plain
 from taut.space.prior import Bools, Floats
 
 __all__ = ["Space"]
@@ -84,7 +84,9 @@ class Space:
     def start(self) -> dict[str, Any]:
         """The start values that were given, by name."""
         return {
-            name: p.start for name, p in zip(self.searched, self.columns, strict=True) if p.start is not None
+            name: plain(p.start)
+            for name, p in zip(self.searched, self.columns, strict=True)
+            if p.start is not None
         }
 
     # -- between the unit cube and codes -------------------------------------------------------------

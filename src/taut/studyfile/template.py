@@ -18,7 +18,7 @@ name = @NAME@
 #   {base}         the directory of this file       {trial_dir}  the trial's own directory
 #   {trial}        the trial's number               {config}     a copy of the file config = "base.yaml"
 #                                                                with the parameters in it
-command = "python {base}/train.py {args}"
+command = "python train.py {args}"
 # function = "train:objective"              # instead of a command: objective() of train.py
 # timeout = "30m"                           # for each trial
 # seed = 0                                  # another seed, other suggestions

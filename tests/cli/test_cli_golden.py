@@ -1,0 +1,336 @@
+"""What each command prints, to the letter; only durations, times and paths are masked."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+from cli_home import KIND, X, Home
+
+LOSS = [(x - 0.3) ** 2 for x in X]
+SIZE = [10 * x for x in X]
+
+
+def metrics(n: int) -> str:
+    return f"loss={LOSS[n]:.6g}  size={SIZE[n]:.6g}"
+
+
+RUN_LINES = f"""\
+trial 0 complete  {metrics(0)}  # s  best so far
+trial 1 complete  {metrics(1)}  # s
+trial 2 complete  {metrics(2)}  # s
+trial 3 complete  {metrics(3)}  # s
+"""
+
+RUN_END = f"""\
+all 4 trials are finished (4 complete) after # s
+best: trial 0  {metrics(0)}
+  x = 0.5
+  kind = a
+look at:  runs/demo  (the study)
+          runs/demo/trials/0  (output of trial 0)
+          taut trials runs/demo  (every trial)
+"""
+
+
+def test_init(tmp_path: Path) -> None:
+    home = Home(tmp_path / "lora")
+    (home.path / "study.toml").unlink()
+    said = home.taut("init")
+    assert said.out == (
+        "wrote study.toml: put your command, metric and ranges there, then: taut run study.toml\n"
+    )
+    assert said.err == ""
+    text = (home.path / "study.toml").read_text()
+    assert '\nname = "lora"\n' in text
+    said = home.taut("init", "--out", "sub.toml")
+    assert said.out == "wrote sub.toml: put your command, metric and ranges there, then: taut run sub.toml\n"
+    assert '\nname = "sub"\n' in (home.path / "sub.toml").read_text()
+
+
+def test_run_and_again(home: Home) -> None:
+    first = home.taut("run", "study.toml")
+    head = "study demo in runs/demo: minimize loss, 4 trials, 1 worker"
+    assert home.masked(first.out) == f"{head}\n{RUN_LINES}{RUN_END}"
+    assert first.err == ""
+    assert (home.path / "runs/demo/study.toml").read_text() == (home.path / "study.toml").read_text()
+    assert (home.path / "runs/demo/trials/1/stdout").read_text() == f"x is {X[1]}\n"
+    again = home.taut("run", "study.toml")
+    assert home.masked(again.out) == f"{head}, 4 finished before\n{RUN_END}"
+    assert home.calls() == [0, 1, 2, 3]
+
+
+def test_run_from_elsewhere(home: Home, tmp_path: Path) -> None:
+    said = home.taut("run", str(home.path / "study.toml"), cwd=tmp_path)
+    assert home.masked(said.out).startswith("study demo in HOME/runs/demo: minimize loss, 4 trials, 1 worker\n")
+    assert said.err == ""
+
+
+def test_worker_with_nothing_to_do(finished: Home) -> None:
+    said = finished.taut("worker", "runs/demo")
+    head = "study demo in runs/demo: minimize loss, 4 trials, 1 worker, 4 finished before"
+    assert finished.masked(said.out) == f"{head}\n{RUN_END}"
+    assert said.err == ""
+
+
+def test_worker_works(home: Home) -> None:
+    """A run that ends early leaves the rest to workers."""
+    home.taut("run", "study.toml")
+    home.taut("run", "study.toml", "--trials", "6", "--for", "0.001s")
+    said = home.taut("worker", "runs/demo", "--workers", "2")
+    assert "6 trials, 2 workers, " in said.out
+    assert sorted(home.calls()) == list(range(6))
+
+
+def test_status(finished: Home) -> None:
+    said = finished.taut("status", "study.toml")
+    assert said.err == ""
+    lines = finished.masked(said.out).splitlines()
+    assert lines[:3] == [
+        "study demo in runs/demo",
+        "trials: 4 of 4 finished (4 complete)",
+        "sampler: random",
+    ]
+    assert re.fullmatch(r"time: # s in finished trials, # s each, \d workers? so far", lines[3])
+    assert lines[4:] == [f"best: trial 0  {metrics(0)}  (x=0.5  kind=a)"]
+    assert finished.taut("status", "runs/demo").out == said.out
+
+
+def test_status_follow_ends_at_once_when_all_is_done(finished: Home) -> None:
+    assert finished.taut("status", "study.toml", "--follow").out == finished.taut("status", "study.toml").out
+
+
+def test_status_follow_ends_with_the_study(home: Home) -> None:
+    home.write("slow", "0.4")
+    run = home.start("run", "study.toml", stdout=subprocess.DEVNULL)
+    while not home.calls():
+        pass
+    said = home.taut("status", "study.toml", "--follow")
+    assert run.wait(30) == 0
+    looks = re.findall(r"^trials: (\d) of 4 finished", said.out, re.MULTILINE)
+    assert looks[-1] == "4" and looks == sorted(looks) and len(looks) >= 2
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        ("trials = 4", 'trials = 100\nuntil = "loss <= 0.05"'),
+        ("trials = 4", "hours = 0.000001"),
+    ],
+)
+def test_status_follow_ends_with_other_budgets(home: Home, ending: tuple[str, str]) -> None:
+    home.edit(ending)
+    home.taut("run", "study.toml")
+    assert home.taut("status", "study.toml", "--follow").out.startswith("study demo in runs/demo\n")
+
+
+def test_best(finished: Home) -> None:
+    said = finished.taut("best", "study.toml")
+    assert said.out == f"trial 0  {metrics(0)}\n  x = 0.5\n  kind = a\n"
+    assert said.err == ""
+    best = json.loads(finished.taut("best", "runs/demo", "--json").out)
+    assert best == finished.trials()[0]
+
+
+def test_best_of_several_objectives(home: Home) -> None:
+    home.edit(('minimize = "loss"', 'minimize = "loss"\nmaximize = "size"'))
+    run = home.taut("run", "study.toml")
+    assert "minimize loss and maximize size, 4 trials" in run.out
+    said = home.taut("best", "study.toml")
+    # The front, sorted by the first objective: 0.5 is nearest to 0.3, the others are larger.
+    front = [0, 3, 2]
+    assert said.out == "".join(f"trial {n}  {metrics(n)}\n  x = {X[n]:.6g}\n  kind = {KIND[n]}\n" for n in front)
+    assert [record["number"] for record in json.loads(home.taut("best", "study.toml", "--json").out)] == front
+    assert home.taut("status", "study.toml").out.count("best: trial") == 3
+
+
+def test_best_respects_constraints(home: Home) -> None:
+    home.edit(('minimize = "loss"', 'minimize = "loss"\nsubject_to = "size <= 1"'))
+    assert home.taut("run", "study.toml").out.count("best so far") == 1
+    assert home.taut("best", "study.toml").out == f"trial 1  {metrics(1)}\n  x = {X[1]:.6g}\n  kind = a\n"
+
+
+def test_no_best(home: Home) -> None:
+    home.edit(('minimize = "loss"', 'minimize = "loss"\nsubject_to = ["size <= 0.1"]'))
+    run = home.taut("run", "study.toml", code=1)
+    assert run.err == "no complete trial fulfils size <= 0.1\n"
+    said = home.taut("best", "study.toml", code=1)
+    assert (said.out, said.err) == ("", "taut: none of 4 complete trials fulfils size <= 0.1\n")
+
+
+def test_trials(finished: Home) -> None:
+    said = finished.taut("trials", "study.toml")
+    assert said.err == ""
+    lines = [line.split() for line in finished.masked(said.out).splitlines()]
+    assert lines[0] == ["trial", "state", "tries", "took", "metrics", "parameters"]
+    for n, line in enumerate(lines[1:]):
+        loss, size, x = f"loss={LOSS[n]:.6g}", f"size={SIZE[n]:.6g}", f"x={X[n]:.6g}"
+        assert line == [str(n), "complete", "1", "#", "s", loss, size, x, f"kind={KIND[n]}"]
+    starts = {line.index("x=" if n else "parameters") for n, line in enumerate(said.out.splitlines())}
+    assert len(starts) == 1, "columns are aligned"
+
+
+def test_trials_json(finished: Home) -> None:
+    records = finished.trials()
+    assert [record["number"] for record in records] == [0, 1, 2, 3]
+    for n, record in enumerate(records):
+        assert {"number", "state", "params", "values", "attempts", "worker", "started", "finished"} <= set(record)
+        assert record["state"] == "complete"
+        assert record["params"] == {"x": X[n], "kind": KIND[n]}
+        assert record["values"] == pytest.approx({"loss": LOSS[n], "size": SIZE[n]})
+        assert record["attempts"] == 1
+        assert isinstance(record["worker"], int)
+        assert 0 < record["finished"] - record["started"] < 60
+        assert record["error"] is None
+
+
+def test_trials_csv(finished: Home) -> None:
+    said = finished.taut("trials", "study.toml", "--csv")
+    assert said.err == ""
+    rows = list(csv.DictReader(said.out.splitlines()))
+    assert [row["number"] for row in rows] == ["0", "1", "2", "3"]
+    assert [float(row["params.x"]) for row in rows] == X[:4]
+    assert [row["params.kind"] for row in rows] == KIND[:4]
+    assert [float(row["values.loss"]) for row in rows] == pytest.approx(LOSS[:4])
+    assert {row["state"] for row in rows} == {"complete"}
+
+
+def test_verify(finished: Home) -> None:
+    said = finished.taut("verify", "study.toml")
+    assert (said.out, said.err) == ("all 4 suggestions reproduced\n", "")
+
+
+def test_verify_names_what_is_damaged(home: Home) -> None:
+    home.taut("run", "study.toml")
+    log = home.path / "runs/demo/log/0000.jsonl"
+    text = log.read_bytes()
+    spoiled = text.replace(b'"kind":"b"', b'"kind":"a"', 1)
+    assert spoiled != text
+    log.write_bytes(spoiled)
+    said = home.taut("verify", "study.toml", code=1)
+    assert said.out.startswith("damaged  ")
+    assert re.search(r"0000\.jsonl:\d+", said.out)
+    assert "damaged: " in home.taut("status", "study.toml").out
+    log.write_bytes(text[:-5])  # a torn tail is a crash's trace
+    assert "torn     " in home.taut("verify", "study.toml").out
+
+
+def test_export_csv(finished: Home) -> None:
+    said = finished.taut("export", "study.toml", "--to", "csv")
+    assert (said.out, said.err) == ("4 trials written to demo.csv\n", "")
+    with open(finished.path / "demo.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["params.x"]) for row in rows] == X[:4]
+    assert (finished.path / "demo.csv").read_text() == finished.taut("trials", "study.toml", "--csv").out
+    assert finished.taut("export", "study.toml", "--to", "csv", "--force").code == 0
+
+
+def test_export_sqlite(finished: Home) -> None:
+    said = finished.taut("export", "runs/demo", "table.sqlite", "--to", "sqlite")
+    assert said.out == "4 trials written to table.sqlite\n"
+    base = sqlite3.connect(finished.path / "table.sqlite")
+    rows = base.execute("SELECT number, value FROM params WHERE name = 'x' ORDER BY number").fetchall()
+    base.close()
+    assert [(n, json.loads(text)) for n, text in rows] == list(enumerate(X[:4]))
+
+
+def test_export_parquet(finished: Home) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    said = finished.taut("export", "study.toml", "--to", "parquet")
+    assert said.out == "4 trials written to demo.parquet\n"
+    table = parquet.read_table(finished.path / "demo.parquet").to_pydict()
+    assert table["params.x"] == X[:4]
+
+
+def test_doctor(home: Home) -> None:
+    before = home.listing()
+    said = home.taut("doctor")
+    assert said.err == ""
+    names = [line[6:].split("  ")[0] for line in said.out.splitlines() if not line.startswith(" ")]
+    assert names[:9] == [
+        "file system",
+        "space",
+        "directory",
+        "exclusive files",
+        "symbolic links",
+        "hard links",
+        "appends",
+        "syncs",
+        "clock",
+    ]
+    assert {"Python", "taut", "cores", "memory", "open files", "Slurm", "HyperQueue", "GPU"} <= set(names)
+    assert {line[:4].strip() for line in said.out.splitlines()} <= {"ok", "warn", ""}
+    assert [row[0] for row in home.listing()] == [row[0] for row in before]
+
+
+def test_doctor_of_a_study(finished: Home) -> None:
+    said = finished.taut("doctor", "runs/demo")
+    assert re.search(r"^ok +study +demo: 4 trials, 4 finished, \d writers?$", said.out, re.MULTILINE)
+    assert re.search(r"^ok +log lines +whole$", said.out, re.MULTILINE)
+
+
+# ---------------------------------------------------------------------- sample
+
+
+def test_sample(home: Home) -> None:
+    before = home.listing()
+    for n in (0, 1, 4):
+        said = home.taut("sample", "study.toml", "--index", str(n))
+        assert (said.out, said.err) == (json.dumps({"x": X[n], "kind": KIND[n]}) + "\n", "")
+    assert home.taut("sample", "study.toml", "--index", "2", "--format", "args").out == f"--x {X[2]} --kind b\n"
+    assert home.taut("sample", "study.toml", "--index", "2", "--format", "shell").out == f"x={X[2]}\nkind=b\n"
+    assert home.listing() == before, "no file is left behind"
+
+
+def test_sample_is_what_run_tries(finished: Home) -> None:
+    for record in finished.trials():
+        said = finished.taut("sample", "runs/demo", "--index", str(record["number"]))
+        assert json.loads(said.out) == record["params"]
+
+
+AWKWARD = """\
+command = "python train.py {args}"
+minimize = "loss"
+style = "STYLE"
+[space]
+a = { choice = ["two words; $HOME `id` \\"q\\" 'p'"] }
+flag = { choice = [true] }
+sizes = { choice = [[1, 2]] }
+"model.lr" = { uniform = [0.25, 0.25] }
+low = { uniform = [-1.5, -1.5] }
+off = { uniform = [0, 1], when = "flag == false" }
+both = { expr = "2 * low" }
+"""
+TEXT = "two words; $HOME `id` \"q\" 'p'"
+
+
+@pytest.mark.parametrize(
+    ("style", "words"),
+    [
+        (
+            "--k v",
+            ["--a", TEXT, "--flag", "true", "--sizes", "1", "2", "--model.lr", "0.25", "--low=-1.5", "--both=-3.0"],
+        ),
+        (
+            "--k=v",
+            [f"--a={TEXT}", "--flag=true", "--sizes=[1,2]", "--model.lr=0.25", "--low=-1.5", "--both=-3.0"],
+        ),
+        ("k=v", [f"a={TEXT}", "flag=true", "sizes=[1,2]", "model.lr=0.25", "low=-1.5", "both=-3.0"]),
+    ],
+)
+def test_sample_in_a_shell(home: Home, style: str, words: list[str]) -> None:
+    home.write("study.toml", AWKWARD.replace('off = { uniform = [0, 1], when = "flag == false" }\n', "").replace("STYLE", style))
+    args = home.taut("sample", "study.toml", "--index", "0", "--format", "args").out
+    shell = subprocess.run(
+        ["bash", "-c", f"printf '%s\\n' {args}"], capture_output=True, text=True, check=True
+    )
+    assert shell.stdout.splitlines() == words
+    lines = home.taut("sample", "study.toml", "--index", "0", "--format", "shell").out
+    code = f"{lines}\nprintf '%s\\n' \"$a\" \"$flag\" \"$sizes\" \"$model_lr\" \"$low\" \"$both\""
+    shell = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    assert shell.stdout.splitlines() == [TEXT, "true", "[1, 2]", "0.25", "-1.5", "-3.0"]
