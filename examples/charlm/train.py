@@ -208,8 +208,7 @@ def main() -> None:
         print(f"trial {trial.number}: eval_loss={loss:.4f}", flush=True)
 
     best = study.best
-    if best is not None:
-        print(f"best: trial {best.number}: eval_loss={best.values['eval_loss']:.4f} {best.params}")
+    print(f"best: trial {best.number}: eval_loss={best.values['eval_loss']:.4f} {best.params}")
 
 
 if __name__ == "__main__":

@@ -125,6 +125,8 @@ class Definition(msgspec.Struct, frozen=True):
                     f"{objective.metric!r} is not a metric's name; use letters, digits and _: eval_loss",
                     ("minimize" if objective.minimize else "maximize",),
                 )
+            if objective.metric == "step":
+                raise InputError('"step" counts the steps of a trial and cannot be a metric; rename it')
             if objective.metric in seen:
                 raise InputError(f"{objective.metric!r} is named twice as an objective", ("minimize",))
             seen.add(objective.metric)

@@ -183,6 +183,10 @@ class FileJournal:
                 found.append(Definition.from_json(path.read_bytes()))
             except FileNotFoundError:
                 return found
+            except OSError as error:
+                raise LogError(
+                    f"{self.directory}: the study cannot be read: {error.strerror}; check the path and its permissions"
+                ) from error
             except msgspec.DecodeError as error:
                 raise StudyError(
                     f"{path}: the definition cannot be read: {error}; restore it from a copy of the study"

@@ -75,12 +75,21 @@ def _check_change(path: Path | None, now: Definition, wanted: Definition) -> Non
             f"{wanted.seed} is not {now.seed}, the seed of {path}; use another directory for another seed",
             ("seed",),
         )
+    if (wanted.sampler, wanted.space) != (now.sampler, now.space):
+        for definition in (now, wanted):
+            if (
+                make_sampler(definition, definition.parsed_space()).limit(definition.parsed_space())
+                is not None
+            ):
+                raise InputError(
+                    f"{path}: a {definition.sampler.method} numbers its trials, which would change with its space "
+                    "or sampler; use another directory",
+                    ("sampler", "method"),
+                )
     problem = wanted.parsed_space().extension_problem(now.parsed_space())
     if problem:
         raise InputError(
-            f"{path} has another space: {problem}; a study can be extended (wider ranges, more choices), "
-            "for any other change use another directory",
-            ("space",),
+            f"the space of {path} can be extended, and this is none: {problem.rstrip('.')}", ("space",)
         )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taut.definition import Definition
-from taut.events import Event, Finished, Opened, Released, Reported, Started
+from taut.events import Closed, Event, Finished, Opened, Released, Reported, Started
 from taut.space import Space
 from taut.trial import State, TrialRecord
 
@@ -46,7 +46,7 @@ class Snapshot:
     size: one more than the highest trial number that was mentioned.
     claimed: the end of the highest block of numbers known to be claimed.
     seen: lines applied, by writer.
-    writers: who writes, by writer.
+    writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
 
     def __init__(self, definition: Definition, space: Space | None = None) -> None:
@@ -56,6 +56,7 @@ class Snapshot:
         self.claimed = 0
         self.seen: dict[int, int] = {}
         self.writers: dict[int, Opened] = {}
+        self.closed: set[int] = set()
         self.counts = [0] * len(State)
         self._capacity = 0
         self._attempt, self._state = array("i"), array("b")
@@ -75,6 +76,7 @@ class Snapshot:
             Reported: self._on_reported,
             Released: self._on_released,
             Opened: self._on_opened,
+            Closed: self._on_closed,
         }
 
     # ------------------------------------------------------------------ definition
@@ -107,6 +109,9 @@ class Snapshot:
 
     def _on_opened(self, writer: int, event: Opened) -> None:
         self.writers[writer] = event
+
+    def _on_closed(self, writer: int, event: Closed) -> None:
+        self.closed.add(writer)
 
     def _on_started(self, writer: int, event: Started) -> None:
         n = event.n

@@ -148,6 +148,12 @@ class Store:
             elif isinstance(decision, Done) or not self._looks_again():
                 return decision
 
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to start any more, for anybody."""
+        hands = Hands(frontier=max(self.journal.frontier, self.snapshot.claimed))
+        return isinstance(decide(self.snapshot, self.proposals, hands, self.clock.now()), Done)
+
     def _looks_again(self) -> bool:
         """Before waiting: read others' news if that was put off; whether there were any."""
         before = dict(self.snapshot.seen)
@@ -303,11 +309,23 @@ class Store:
             self._write(found)
         return len(found)
 
+    def check_progress(self) -> None:
+        """While this process waits with nothing in its hands: raise `StudyError` if it waits for itself."""
+        running = self.snapshot.where(State.RUNNING)
+        if running.size and (self.snapshot.writer[running] == self.journal.writer).all():
+            n = running[0]
+            raise StudyError(
+                f"trial {n} was asked for in this process and never told, so the study cannot end; "
+                f'study.tell({n}, ...) how it went, or study.fail({n}, "why")'
+            )
+
     def gone(self) -> list[str]:
         """Why writers with something open are dead, as far as can be told from here."""
         return [why for writer in sorted(self._suspects()) if (why := self._lost(writer))]
 
     def _lost(self, writer: int) -> str | None:
+        if writer in self.snapshot.closed and writer != self.journal.writer:
+            return f"worker {writer} ended without telling how it went"
         return self.journal.lost(writer, self.snapshot.writers.get(writer))
 
     def _suspects(self) -> set[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +73,7 @@ class Trials(Sequence[TrialRecord]):
 
 
 class _Direct:
-    """The channel of trials in this process: straight into the study."""
+    """The channel of trials that were asked for: straight into the study."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -145,7 +146,7 @@ class Study:
             if now is None:
                 if space is None:
                     return None
-                now = Definition(name or (self._path.name if self._path else "study"), {}, [])
+                now = Definition(name or (self._path.resolve().name if self._path else "study"), {}, [])
             budget = msgspec.structs.replace(now.budget, **limits)
             return msgspec.structs.replace(now, budget=budget, **asked)
 
@@ -257,15 +258,13 @@ class Study:
         return self
 
     def _executor(self, objective: Function, workers: int) -> Executor:
-        main = self.definition.objectives[0].metric
+        main, names, optional = self.definition.objectives[0].metric, self.space.names, self.space.optional
+        with_trial = objectives.takes_trial(objective, names, optional)
         if workers == 1:
-            return InlineExecutor(
-                objective, objectives.takes_trial(objective, self.space.names), main, _Direct(self)
-            )
+            return InlineExecutor(objective, with_trial, main, self.store.report)
         from taut.executors.pool import PoolExecutor
 
-        objectives.takes_trial(objective, self.space.names)
-        return PoolExecutor(objective, slots=workers, names=self.space.names, main=main)
+        return PoolExecutor(objective, slots=workers, names=names, optional=sorted(optional), main=main)
 
     def budget(self, trials: int | None) -> None:
         """Set the number of finished trials that the whole study is to have."""
@@ -306,7 +305,7 @@ class Study:
                 raise StudyError(f"nothing to ask for: {decision.why}")
         return trials[0] if count is None else trials
 
-    def tell(self, trial: Trial | int | Sequence[Trial], **values: Any) -> None:
+    def tell(self, trial: Trial | int | Sequence[Trial], /, **values: Any) -> None:
         """Say how a trial went: ``tell(trial, loss=0.3)``. When it returns the result is on disk.
 
         A list of trials takes one sequence for each metric, and is written with a single flush.
@@ -314,15 +313,24 @@ class Study:
         if isinstance(trial, (Trial, int, np.integer)):
             self._tell([trial], [values])
             return
-        columns = {name: list(column) for name, column in values.items()}
-        for name, column in columns.items():
-            if len(column) != len(trial):
-                raise InputError(f"{len(column)} values for {len(trial)} trials", (name,))
-        self._tell(trial, [{name: column[i] for name, column in columns.items()} for i in range(len(trial))])
+        if not isinstance(trial, Sequence) or not all(isinstance(each, Trial) for each in trial):
+            raise InputError(
+                f"{trial!r} is not a trial; give one from study.ask(), its number, or a list of them"
+            )
+        rows: list[dict[str, Any]] = [{} for _ in trial]
+        for name, column in values.items():
+            if not hasattr(column, "__len__") or len(column) != len(trial):
+                raise InputError(
+                    f"{column!r} for {len(trial)} trials; give a list with a value for each", (name,)
+                )
+            for row, value in zip(rows, column, strict=True):
+                row[name] = value
+        self._tell(trial, rows)
 
-    def fail(self, trial: Trial | int, error: str) -> None:
-        """Say that a trial failed, and why."""
-        self._tell([trial], [{}], error)
+    def fail(self, trial: Trial | int, error: str | BaseException) -> None:
+        """Say that a trial failed, and why: a text, or the exception."""
+        text = error if isinstance(error, str) else "".join(traceback.format_exception(error)).rstrip()
+        self._tell([trial], [{}], text)
 
     def _tell(
         self, trials: Sequence[Trial | int], values: Sequence[Mapping[str, Any]], error: str | None = None
@@ -367,6 +375,7 @@ class Study:
             if isinstance(decision, Done):
                 break
             if isinstance(decision, Wait):
+                self.store.check_progress()
                 pause = min(pause * 2 or 0.01, 0.5)
                 time.sleep(pause)
                 continue
@@ -395,6 +404,11 @@ class Study:
     def close(self) -> None:
         """Give back what is held and end this process's log."""
         self.store.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._path is None:
+            raise TypeError("a study in memory cannot be sent to another process; give it a path")
+        return Study, (str(self._path.absolute()),)  # there it is opened again, with a log of its own
 
     def __enter__(self) -> Study:
         return self

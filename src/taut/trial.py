@@ -87,8 +87,12 @@ class Trial:
         """Whether the pruner gives this trial up; then `tell` what there is, or raise `TrialPruned`."""
         return self._channel.should_stop(self)
 
-    def tell(self, **values: float) -> None:
-        """End the trial with its metrics. When this returns the result is on disk."""
+    def tell(self, /, **values: float) -> None:
+        """End the trial with its metrics.
+
+        In a `study.work()` loop and after `study.ask()` the result is on the disk when this returns; in an
+        objective that `study.run` calls it is kept, and written when the objective returns.
+        """
         self._channel.tell(self, values)
 
     def __repr__(self) -> str:

@@ -96,13 +96,11 @@ class _Replay:
         self._blank = [Snapshot(definition) for definition in revisions]
         self._logs = logs
         self.suggestions = 0
-        self._first: dict[int, tuple[int, int, Started]] = {}
-        for writer, log in logs.items():
+        self._first: dict[int, Started] = {}
+        for log in logs.values():
             for event in log:
-                if isinstance(event, Started):
-                    rank = (event.a, writer, event)
-                    if event.n not in self._first or rank[:2] < self._first[event.n][:2]:
-                        self._first[event.n] = rank
+                if isinstance(event, Started) and event.a <= self._first.get(event.n, event).a:
+                    self._first[event.n] = event
 
     def writer(self, writer: int) -> list[Difference]:
         """Replay the decisions of one writer."""
@@ -113,17 +111,16 @@ class _Replay:
             if not isinstance(event, Started):
                 continue
             self.suggestions += 1
-            attempt, _, first = self._first[event.n]
-            if attempt < event.a:
-                derived = first.x
-            elif event.seen is msgspec.UNSET:
-                derived = self._proposals[event.r].params(self._blank[event.r], event.n)
-            else:
-                if known is None:
-                    known = Snapshot(self._revisions[0])
+            if isinstance(event.seen, list):
+                known = known or Snapshot(self._revisions[0])
                 self._advance(known, marks, event, writer, position)
-                derived = self._proposals[event.r].params(known, event.n)
-            if derived != event.x:
+                earlier = known.params(event.n) if event.n < known.size else None
+                derived = earlier or self._proposals[event.r].params(known, event.n)
+            else:
+                first = self._first[event.n]
+                again = event.a > first.a and _same(event.x, first.x)
+                derived = event.x if again else self._proposals[event.r].params(self._blank[event.r], event.n)
+            if not _same(event.x, derived):
                 differences.append(self._difference(writer, event, derived))
         return differences
 
@@ -148,6 +145,11 @@ class _Replay:
             _close(event.x[name], derived[name]) for name in derived
         )
         return Difference(event.n, event.a, writer, event.x, derived, environment, rounding)
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two sets of parameters are the same, as JSON: 1, 1.0 and true are three different values."""
+    return msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")
 
 
 def _close(one: Any, other: Any) -> bool:

@@ -26,8 +26,8 @@ class Worker:
 
     mode: ``async`` starts a trial whenever a slot is free; ``batch`` starts as many as there are
     slots once all before are finished; ``sequential`` runs one at a time over all workers.
-    deadline: monotonic time after which no trial is started. told: called with the numbers of the
-    trials that just finished.
+    deadline: monotonic time after which no trial is started. told: called at least four times a second
+    with the numbers of the trials that just finished, often none.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Worker:
             elif isinstance(ending, Done):
                 return ending.why
             else:
+                self.store.check_progress()
                 pause = min(pause * 2 or 0.01, _PATIENCE)
                 time.sleep(pause)
 
@@ -116,8 +117,8 @@ class Worker:
             self.store.finish(ended)
             for end in ended:
                 del self._running[end.number, end.attempt]
-            if self._told is not None:
-                self._told([end.number for end in ended])
+        if self._told is not None:
+            self._told([end.number for end in ended])
 
     def _judge(self, outcome: Outcome) -> Verdict:
         try:

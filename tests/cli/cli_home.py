@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -71,6 +72,13 @@ class Home:
         path.mkdir(parents=True, exist_ok=True)
         self.write("train.py", TRAIN)
         self.write("study.toml", STUDY)
+
+    def copy(self, path: Path) -> Home:
+        """The same directory elsewhere, with all times kept."""
+        shutil.copytree(self.path, path, symlinks=True)
+        other = Home.__new__(Home)
+        other.path = path
+        return other
 
     def write(self, name: str, text: str) -> Path:
         target = self.path / name
@@ -141,6 +149,8 @@ class Home:
         """Everything here: names, sizes, times of change and what links mean."""
         found = []
         for path in sorted(self.path.rglob("*")):
+            if "__pycache__" in path.parts:
+                continue
             status = path.lstat()
             link = os.readlink(path) if path.is_symlink() else ""
             found.append((str(path.relative_to(self.path)), status.st_size, status.st_mtime_ns, link))

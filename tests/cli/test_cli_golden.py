@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cli_home import KIND, X, Home
+from cli_home import KIND, Home, X
 
 LOSS = [(x - 0.3) ** 2 for x in X]
 SIZE = [10 * x for x in X]
@@ -67,7 +67,9 @@ def test_run_and_again(home: Home) -> None:
 
 def test_run_from_elsewhere(home: Home, tmp_path: Path) -> None:
     said = home.taut("run", str(home.path / "study.toml"), cwd=tmp_path)
-    assert home.masked(said.out).startswith("study demo in HOME/runs/demo: minimize loss, 4 trials, 1 worker\n")
+    assert home.masked(said.out).startswith(
+        "study demo in HOME/runs/demo: minimize loss, 4 trials, 1 worker\n"
+    )
     assert said.err == ""
 
 
@@ -144,7 +146,9 @@ def test_best_of_several_objectives(home: Home) -> None:
     said = home.taut("best", "study.toml")
     # The front, sorted by the first objective: 0.5 is nearest to 0.3, the others are larger.
     front = [0, 3, 2]
-    assert said.out == "".join(f"trial {n}  {metrics(n)}\n  x = {X[n]:.6g}\n  kind = {KIND[n]}\n" for n in front)
+    assert said.out == "".join(
+        f"trial {n}  {metrics(n)}\n  x = {X[n]:.6g}\n  kind = {KIND[n]}\n" for n in front
+    )
     assert [record["number"] for record in json.loads(home.taut("best", "study.toml", "--json").out)] == front
     assert home.taut("status", "study.toml").out.count("best: trial") == 3
 
@@ -179,7 +183,9 @@ def test_trials_json(finished: Home) -> None:
     records = finished.trials()
     assert [record["number"] for record in records] == [0, 1, 2, 3]
     for n, record in enumerate(records):
-        assert {"number", "state", "params", "values", "attempts", "worker", "started", "finished"} <= set(record)
+        assert {"number", "state", "params", "values", "attempts", "worker", "started", "finished"} <= set(
+            record
+        )
         assert record["state"] == "complete"
         assert record["params"] == {"x": X[n], "kind": KIND[n]}
         assert record["values"] == pytest.approx({"loss": LOSS[n], "size": SIZE[n]})
@@ -282,7 +288,9 @@ def test_sample(home: Home) -> None:
     for n in (0, 1, 4):
         said = home.taut("sample", "study.toml", "--index", str(n))
         assert (said.out, said.err) == (json.dumps({"x": X[n], "kind": KIND[n]}) + "\n", "")
-    assert home.taut("sample", "study.toml", "--index", "2", "--format", "args").out == f"--x {X[2]} --kind b\n"
+    assert (
+        home.taut("sample", "study.toml", "--index", "2", "--format", "args").out == f"--x {X[2]} --kind b\n"
+    )
     assert home.taut("sample", "study.toml", "--index", "2", "--format", "shell").out == f"x={X[2]}\nkind=b\n"
     assert home.listing() == before, "no file is left behind"
 
@@ -314,7 +322,19 @@ TEXT = "two words; $HOME `id` \"q\" 'p'"
     [
         (
             "--k v",
-            ["--a", TEXT, "--flag", "true", "--sizes", "1", "2", "--model.lr", "0.25", "--low=-1.5", "--both=-3.0"],
+            [
+                "--a",
+                TEXT,
+                "--flag",
+                "true",
+                "--sizes",
+                "1",
+                "2",
+                "--model.lr",
+                "0.25",
+                "--low=-1.5",
+                "--both=-3.0",
+            ],
         ),
         (
             "--k=v",
@@ -324,13 +344,16 @@ TEXT = "two words; $HOME `id` \"q\" 'p'"
     ],
 )
 def test_sample_in_a_shell(home: Home, style: str, words: list[str]) -> None:
-    home.write("study.toml", AWKWARD.replace('off = { uniform = [0, 1], when = "flag == false" }\n', "").replace("STYLE", style))
+    home.write(
+        "study.toml",
+        AWKWARD.replace('off = { uniform = [0, 1], when = "flag == false" }\n', "").replace("STYLE", style),
+    )
     args = home.taut("sample", "study.toml", "--index", "0", "--format", "args").out
     shell = subprocess.run(
         ["bash", "-c", f"printf '%s\\n' {args}"], capture_output=True, text=True, check=True
     )
     assert shell.stdout.splitlines() == words
     lines = home.taut("sample", "study.toml", "--index", "0", "--format", "shell").out
-    code = f"{lines}\nprintf '%s\\n' \"$a\" \"$flag\" \"$sizes\" \"$model_lr\" \"$low\" \"$both\""
+    code = f'{lines}\nprintf \'%s\\n\' "$a" "$flag" "$sizes" "$model_lr" "$low" "$both"'
     shell = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     assert shell.stdout.splitlines() == [TEXT, "true", "[1, 2]", "0.25", "-1.5", "-3.0"]

@@ -1,6 +1,6 @@
 """Conditions and coupled parameters of a space."""
 
-# ruff: noqa: E501  (messages stand here exactly as they are shown)
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The expression language: what it computes, what it knows, what it refuses and in which words."""
 
-# ruff: noqa: E501  (messages stand here exactly as they are shown)
+
 
 from __future__ import annotations
 
@@ -159,6 +159,15 @@ def test_a_guard_protects_what_follows() -> None:
     assert Expression.parse("x != 0 and 1 / x > 1").holds({"x": x}).tolist() == [False, True, False]
     assert Expression.parse("x == 0 or 1 / x > 1").holds({"x": x}).tolist() == [True, True, False]
     assert Expression.parse("1 / x").evaluate({"x": (x, x > 0)})[1].tolist() == [False, True, True]
+
+
+def test_conditions_on_metrics_take_what_cannot_be_computed_as_unknown() -> None:
+    env = {"energy": np.array([1.0, 2.0, np.nan]), "tokens": np.array([0.0, 1.0, 1.0])}
+    assert Expression.parse("energy / tokens <= 3").holds(env).tolist() == [False, True, False]
+    assert Expression.parse("not energy / tokens > 3").holds(env).tolist() == [False, True, False]
+    assert Expression.parse("log(tokens) < 1 or energy < 2").holds(env).tolist() == [True, True, True]
+    with pytest.raises(InputError, match="divides by zero"):
+        Expression.parse("energy / tokens <= 3").holds(env, strict=True)
 
 
 def test_as_values() -> None:

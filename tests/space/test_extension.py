@@ -1,6 +1,6 @@
 """Extending the space of a running study."""
 
-# ruff: noqa: E501  (messages stand here exactly as they are shown)
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Parameters as values: what is accepted, how they look, what is refused and in which words."""
 
-# ruff: noqa: E501  (messages stand here exactly as they are shown)
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The maps between the unit cube, codes and params."""
 
-# ruff: noqa: E501  (messages stand here exactly as they are shown)
+
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -24,7 +25,8 @@ def init(out: str) -> None:
         )
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path.parent}: there is no such directory; make it first, or give another --out")
-    text = template(path.absolute().parent.name if path.stem == "study" else path.stem)
+    place = path.absolute().parent.name if path.stem == "study" else path.stem
+    text = template(re.sub(r"[^A-Za-z0-9._-]+", "-", place).strip("-.")[:100] or "study")
     with open(path, "x", encoding="utf-8") as file:
         file.write(text)
     click.echo(f"wrote {out}: put your command, metric and ranges there, then: taut run {out}")

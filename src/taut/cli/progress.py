@@ -56,9 +56,8 @@ class Progress:
             self._live.stop()
 
     def told(self, numbers: Sequence[int]) -> None:
-        """These trials have just finished."""
-        records = self._study.store.snapshot.records(numbers)
-        for record in records:
+        """These trials, often none, have just finished."""
+        for record in self._study.store.snapshot.records(numbers) if numbers else ():
             better = self._note_best()
             if self._live is None:
                 click.echo(_line(record, better))

@@ -70,17 +70,25 @@ def run(
     seconds = None if duration is None else parse_duration(duration)
     _at_least_one("--workers", workers)
     _at_least_one("--trials", trials)
-    opened, folder, file = _open(study, directory, trials)
-    local = opened.definition.on.get("local", {})
-    return _work(
-        opened,
-        folder,
-        workers=local.get("workers", 1) if workers is None else workers,
-        mode=mode or local.get("mode", "async"),
-        seconds=seconds,
-        copy=file,
-        again=f"taut run {study}" + (f" --dir {directory}" if directory else ""),
-    )
+    path = Path(study)
+    again = f"taut run {study}" + (f" --dir {directory}" if directory else "")
+    if path.is_dir() or is_frozen(path):
+        if directory is not None:
+            raise InputError(f"{study} is a study already; --dir goes with a study.toml elsewhere")
+        definition = _with_trials(open_study(study).definition, trials)
+        return _work(definition, locate(study), workers, mode, seconds, again)
+    definition = _with_trials(_read(path), trials)
+    folder = Path(directory) if directory is not None else place(path, definition.name)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give a directory for the study", ("--dir",))
+    try:
+        return _work(_portable(definition, folder), folder, workers, mode, seconds, again, file=path)
+    except InputError as error:
+        if not error.at or error.at[0].startswith("-"):
+            raise
+        from taut.studyfile import located
+
+        raise located(error, path) from None
 
 
 @click.command(epilog="Example:  taut worker runs/lora --for 2h")
@@ -95,16 +103,8 @@ def worker(directory: str, workers: int, mode: Mode | None, duration: str | None
     """
     seconds = None if duration is None else parse_duration(duration)
     _at_least_one("--workers", workers)
-    opened = open_study(directory)
-    return _work(
-        opened,
-        locate(directory),
-        workers=workers,
-        mode=mode or "async",
-        seconds=seconds,
-        copy=None,
-        again=f"taut worker {directory}",
-    )
+    definition = open_study(directory).definition
+    return _work(definition, locate(directory), workers, mode, seconds, f"taut worker {directory}")
 
 
 def _at_least_one(option: str, value: int | None) -> None:
@@ -112,35 +112,34 @@ def _at_least_one(option: str, value: int | None) -> None:
         raise InputError(f"{value} is too small; use a whole number from 1", (option,))
 
 
-def _open(target: str, directory: str | None, trials: int | None) -> tuple[Study, Path, Path | None]:
-    """The study that `taut run TARGET` means, read or not yet written; and the TOML file, if one."""
-    path = Path(target)
-    if path.is_dir() or is_frozen(path):
-        if directory is not None:
-            raise InputError(f"{target} is a study already; --dir goes with a study.toml elsewhere")
-        study = open_study(target)
-        study.budget(trials)
-        return study, locate(target), None
+def _read(path: Path) -> Definition:
+    """The definition in a study.toml, as far as it can be run today."""
     if not path.exists():
-        raise InputError(f"{target}: there is no such file; `taut init` writes a study.toml to start from")
+        raise InputError(f"{path}: there is no such file; `taut init` writes a study.toml to start from")
     if path.suffix != ".toml":
-        raise InputError(not_toml(target))
+        raise InputError(not_toml(str(path)))
     from taut import studyfile
     from taut.samplers import registry
 
     definition = studyfile.read(path, samplers=registry.names())
     if definition.budget.gpu_hours is not None:
-        raise InputError(
+        error = InputError(
             "gpu_hours needs a queue that counts them, which is not built yet; use trials or hours",
             ("budget", "gpu_hours"),
         )
+        raise studyfile.located(error, path)
     if definition.pruner is not None:
-        raise InputError("pruners are not built yet; leave [pruner] out", ("pruner",))
-    if trials is not None:
-        budget = msgspec.structs.replace(definition.budget, trials=trials)
-        definition = msgspec.structs.replace(definition, budget=budget)
-    folder = Path(directory) if directory is not None else place(path, definition.name)
-    return Study.of(folder, _portable(definition, folder)), folder, path
+        raise studyfile.located(
+            InputError("pruners are not built yet; leave [pruner] out", ("pruner",)), path
+        )
+    return definition
+
+
+def _with_trials(definition: Definition, trials: int | None) -> Definition:
+    if trials is None:
+        return definition
+    budget = msgspec.structs.replace(definition.budget, trials=trials)
+    return msgspec.structs.replace(definition, budget=budget)
 
 
 def _portable(definition: Definition, folder: Path) -> Definition:
@@ -154,32 +153,44 @@ def _portable(definition: Definition, folder: Path) -> Definition:
 
 
 def _work(
-    study: Study,
+    definition: Definition,
     folder: Path,
-    *,
-    workers: int,
-    mode: Mode,
+    workers: int | None,
+    mode: Mode | None,
     seconds: float | None,
-    copy: Path | None,
     again: str,
+    file: Path | None = None,
 ) -> int:
-    if study.definition.budget == Budget() and seconds is None:
+    """Take part in the study until it is done. again: the command that goes on after an interruption."""
+    if definition.budget == Budget() and seconds is None:
         raise InputError(
-            "no end is in sight: add [budget] trials = 100 to the file, or give --trials 100 or --for 2h"
+            "no end is in sight: add [budget] trials = 100 to the file, or give --trials or --for"
         )
+    local = definition.on.get("local", {})
+    slots: int = local.get("workers", 1) if workers is None else workers
+    executor = _executor(definition, folder, slots)  # before anything is written: it may refuse the command
+    try:
+        study = Study.of(folder, definition)
+        study.store.save()
+    except BaseException:
+        executor.close()
+        raise
+    if file is not None:
+        shutil.copyfile(file, folder / "study.toml")
     warning = study.store.proposals.sampler.warning(study.space)
     if warning:
         click.echo(f"note: {warning}", err=True)
-    executor = _executor(study, folder, workers)
-    study.store.save()
-    if copy is not None:
-        shutil.copyfile(copy, folder / "study.toml")
     began = time.monotonic()
-    deadline = None if seconds is None else began + seconds
-    progress = Progress(study, folder, workers)
+    worker = Worker(
+        study.store,
+        executor,
+        mode=mode or local.get("mode", "async"),
+        deadline=None if seconds is None else began + seconds,
+        told=(progress := Progress(study, folder, slots)).told,
+    )
     try:
         with progress:
-            why = Worker(study.store, executor, mode=mode, deadline=deadline, told=progress.told).run()
+            why = worker.run()
     except KeyboardInterrupt:
         study.close()
         safe = study.store.snapshot.n_finished
@@ -189,23 +200,22 @@ def _work(
     return epilogue(study, folder, why, time.monotonic() - began)
 
 
-def _executor(study: Study, folder: Path, workers: int) -> Executor:
+def _executor(definition: Definition, folder: Path, slots: int) -> Executor:
     """What evaluates this study's trials on this machine."""
-    definition = study.definition
-    asked = definition.evaluation
-    base = base_of(definition, folder)
-    must = needed(definition)
+    asked, space = definition.evaluation, definition.parsed_space()
+    base, must = base_of(definition, folder), needed(definition)
     if asked.command is not None:
         from taut.executors.command import CommandExecutor
 
-        return CommandExecutor(asked, base=base, slots=workers, objectives=must, parameters=study.space.names)
+        return CommandExecutor(asked, base=base, slots=slots, objectives=must, parameters=space.names)
     if asked.function is not None:
         from taut.executors.pool import PoolExecutor
 
         return PoolExecutor(
             asked.function,
-            slots=workers,
-            names=study.space.names,
+            slots=slots,
+            names=space.names,
+            optional=sorted(space.optional),
             main=must[0],
             base=str(base),
             timeout=asked.timeout,

@@ -62,8 +62,9 @@ def _definition(target: str) -> Definition:
         definition = open_study(target).definition
     elif path.exists():
         from taut import studyfile
+        from taut.samplers import registry
 
-        definition = studyfile.read(path)
+        definition = studyfile.read(path, samplers=registry.names())
     else:
         raise InputError(f"{target}: there is no such file; `taut init` writes a study.toml to start from")
     return definition

@@ -11,6 +11,7 @@ import msgspec
 
 from taut.cli.common import locate, metrics_text, open_study, seconds_text, value_text
 from taut.cli.progress import last_line
+from taut.errors import InputError
 from taut.study import Study
 from taut.trial import State, TrialRecord
 
@@ -31,14 +32,9 @@ def status(study: str, follow: bool) -> None:
         if text != shown:
             click.echo(text)
             shown = text
-        if not follow or _complete(opened):
+        if not follow or opened.store.done:
             return
         time.sleep(1.0)
-
-
-def _complete(study: Study) -> bool:
-    trials = study.definition.budget.trials
-    return trials is not None and study.store.snapshot.n_finished >= trials
 
 
 def _status(study: Study, directory: str) -> str:
@@ -107,6 +103,8 @@ def best(study: str, as_json: bool) -> None:
 @click.option("--errors", is_flag=True, help="Whole error texts instead of their last lines.")
 def trials(study: str, as_json: bool, as_csv: bool, errors: bool) -> None:
     """Every trial that was started: state, metrics, parameters, and why it failed."""
+    if as_json and as_csv:
+        raise InputError("--json and --csv exclude each other; give one of them")
     records = list(open_study(study).trials)
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(record) for record in records], indent=1))

@@ -1,8 +1,6 @@
 """A warm Python process that evaluates one trial after another: what a `PoolExecutor` slot runs.
 
-    python -m taut.executors.child FD
-
-It talks to its parent over the socket FD in MessagePack. The objective is imported by name, or arrives
+It talks to its parent over a socket in MessagePack. The objective is imported by name, or arrives
 once, pickled by the parent itself.
 """
 
@@ -18,7 +16,7 @@ import msgspec
 
 from taut.errors import InputError
 from taut.executors.base import Outcome, Report, Task
-from taut.executors.objective import Objective, call, load, takes_trial
+from taut.executors.objective import Objective, call, load, note, takes_trial
 from taut.trial import Trial
 from taut.verdict import numbers
 
@@ -32,7 +30,9 @@ class Setup(msgspec.Struct, frozen=True):
     name: str | None  # the objective, "module:attribute" ...
     pickled: bytes | None  # ... or by value
     names: list[str]  # of the space's parameters
+    optional: list[str]  # those that not every trial has
     main: str  # the metric that a bare number is the value of
+    slots: int  # children side by side
     pruning: bool  # whether `should_stop` has anybody to ask
 
 
@@ -41,9 +41,10 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class Broken(msgspec.Struct, frozen=True, tag="broken"):
-    """The objective cannot be loaded."""
+    """The objective cannot be loaded. clear: the error speaks for itself, and is no traceback."""
 
     error: str
+    clear: bool
 
 
 class Asks(msgspec.Struct, frozen=True, tag="asks"):
@@ -81,8 +82,7 @@ class _Pipe:
         return msgspec.msgpack.decode(self._connection.recv_bytes(), type=Answer).stop
 
     def tell(self, trial: Trial, values: Mapping[str, float]) -> None:
-        trial.last.update(numbers(values))
-        trial.told = True
+        note(trial, values)
 
 
 def main(descriptor: int) -> None:
@@ -92,8 +92,8 @@ def main(descriptor: int) -> None:
     try:
         objective, with_trial = _load(setup)
     except BaseException as error:
-        text = str(error) if isinstance(error, InputError) else traceback.format_exc()
-        connection.send_bytes(encode(Broken(text)))
+        text = error.message if isinstance(error, InputError) else traceback.format_exc().rstrip()
+        connection.send_bytes(encode(Broken(text, clear=isinstance(error, InputError))))
         return
     connection.send_bytes(encode(Ready()))
     pipe = _Pipe(connection, setup.pruning)
@@ -116,7 +116,7 @@ def _load(setup: Setup) -> tuple[Objective, bool]:
     else:
         assert setup.name is not None
         objective = load(setup.name)
-    return objective, takes_trial(objective, setup.names)
+    return objective, takes_trial(objective, setup.names, setup.optional)
 
 
 def _plain(outcome: Outcome) -> Outcome:
@@ -125,7 +125,3 @@ def _plain(outcome: Outcome) -> Outcome:
         return msgspec.structs.replace(outcome, values=numbers(outcome.values))
     except InputError as error:
         return msgspec.structs.replace(outcome, values={}, error=outcome.error or str(error))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

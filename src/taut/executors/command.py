@@ -19,6 +19,7 @@ from taut.executors.base import Executor, Message, Outcome, Task
 from taut.executors.guardian import Guardian
 from taut.executors.patching import ConfigFile
 from taut.executors.program import anchored, check_script, find_program
+from taut.executors.threads import thread_limit
 from taut.results import Sources
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class CommandExecutor(Executor):
         path = os.environ.get("PYTHONPATH")
         return {
             "PYTHONUNBUFFERED": "1",  # else printed numbers come only at the end
+            **thread_limit(self.slots),
             **os.environ,
             "PYTHONPATH": f"{self._base}{os.pathsep}{path}" if path else str(self._base),
             "TAUT_TRIAL": str(task.number),

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from taut.executors.base import Executor, Message, Task
-from taut.executors.objective import Objective, call
-from taut.trial import Channel, Trial
+from taut.executors.objective import Objective, call, note
+from taut.trial import Trial
+from taut.verdict import numbers
 
 __all__ = ["InlineExecutor"]
+
+
+Reporter = Callable[[int, int, float, Mapping[str, float]], None]
+
+
+class _Channel:
+    def __init__(self, report: Reporter) -> None:
+        self._report = report
+
+    def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
+        self._report(trial.number, trial.attempt, step, numbers(values))
+
+    def should_stop(self, trial: Trial) -> bool:
+        return False
+
+    def tell(self, trial: Trial, values: Mapping[str, float]) -> None:
+        note(trial, values)
 
 
 class InlineExecutor(Executor):
     """Calls the objective in `poll`, one trial at a time.
 
-    Choose it for one worker (the default): fastest for tiny objectives. `channel` takes what the trial
-    says while it runs. Ctrl-C reaches the objective as a KeyboardInterrupt.
+    Choose it for one worker (the default): fastest for tiny objectives. `report` takes what a trial reports, at
+    once. Ctrl-C reaches the objective as a KeyboardInterrupt.
     """
 
     slots = 1
 
-    def __init__(self, objective: Objective, with_trial: bool, main: str, channel: Channel) -> None:
+    def __init__(self, objective: Objective, with_trial: bool, main: str, report: Reporter) -> None:
         self._objective = objective
         self._with_trial = with_trial
         self._main = main
-        self._channel = channel
+        self._channel = _Channel(report)
         self._task: Task | None = None
 
     def start(self, task: Task) -> None:
@@ -34,9 +52,7 @@ class InlineExecutor(Executor):
         task, self._task = self._task, None
         if task is None:
             return ()
-        trial = Trial(
-            task.number, task.attempt, task.params, self._channel, seed=task.seed, directory=task.directory
-        )
+        trial = Trial(task.number, task.attempt, task.params, self._channel, task.seed, task.directory)
         return (call(self._objective, trial, self._with_trial, self._main),)
 
     def stop(self, kill: bool = False) -> None:

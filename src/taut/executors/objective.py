@@ -12,8 +12,9 @@ from typing import Any
 from taut.errors import InputError, nearest
 from taut.executors.base import Outcome
 from taut.trial import Trial, TrialPruned
+from taut.verdict import numbers
 
-__all__ = ["Objective", "call", "load", "takes_trial"]
+__all__ = ["Objective", "call", "load", "note", "takes_trial"]
 
 Objective = Callable[..., Any]
 
@@ -36,15 +37,18 @@ def load(name: str, base: str | None = None) -> Objective:
             raise InputError(f"{name!r}: {module_name} has no {part!r}{nearest(part, known)}", ("function",))
         target = getattr(target, part)
     if not callable(target):
-        raise InputError(f"{name!r} is a {type(target).__name__}, not a function", ("function",))
+        raise InputError(f"{name!r} is {target!r}, which is not a function", ("function",))
     objective: Objective = target
     return objective
 
 
-def takes_trial(objective: Objective, names: Collection[str]) -> bool:
+def takes_trial(objective: Objective, names: Collection[str], optional: Collection[str] = ()) -> bool:
     """Whether to call `objective(trial)` rather than `objective(**params)`.
 
-    It takes a trial if its only required parameter is none of the space's names.
+    It takes a trial if its only required parameter is none of the space's names. optional: names that not
+    every trial has, for which a function by names needs defaults.
+
+    Raises `InputError` for a function that fits neither.
     """
     try:
         parameters = inspect.signature(objective).parameters.values()
@@ -56,6 +60,13 @@ def takes_trial(objective: Objective, names: Collection[str]) -> bool:
     if len(required) == 1 and (required[0].name == "trial" or required[0].name not in names):
         return True
     takes = {p.name for p in parameters}
+    label = getattr(objective, "__name__", "the objective")
+    for p in required:
+        if p.name in optional:
+            raise InputError(
+                f"{label}() requires {p.name}, which exists only under a condition; "
+                f"give it a default ({p.name}=None), or write {label}(trial) and read trial.params"
+            )
     missing = [p.name for p in required if p.name not in names]
     unknown = [name for name in names if name not in takes]
     if missing or unknown:
@@ -64,11 +75,18 @@ def takes_trial(objective: Objective, names: Collection[str]) -> bool:
             if missing
             else f"does not take {', '.join(unknown)}"
         )
-        label = getattr(objective, "__name__", "the objective")
         raise InputError(
             f"{label}() {problem}; write {label}(trial) and read trial.params, or {label}({', '.join(names)})"
         )
     return False
+
+
+def note(trial: Trial, values: Mapping[str, float]) -> None:
+    """`trial.tell` within an objective: what was told stands, whatever the objective does afterwards."""
+    if trial.told:
+        raise InputError(f"trial {trial.number} was told before; what was told first stands", ("trial",))
+    trial.last = {**trial.last, **numbers(values)}
+    trial.told = True
 
 
 def call(objective: Objective, trial: Trial, with_trial: bool, main: str) -> Outcome:
@@ -76,10 +94,12 @@ def call(objective: Objective, trial: Trial, with_trial: bool, main: str) -> Out
     try:
         result = objective(trial) if with_trial else objective(**trial.params)
     except Exception as error:
+        if trial.told:
+            return Outcome(trial.number, trial.attempt, trial.last)
         if isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned":
             return Outcome(trial.number, trial.attempt, trial.last, pruned=True)
         return Outcome(trial.number, trial.attempt, {}, error=_trace(error))
-    if result is None:
+    if result is None or trial.told:
         return Outcome(trial.number, trial.attempt, trial.last)
     if isinstance(result, Mapping):
         return Outcome(trial.number, trial.attempt, {**trial.last, **result})

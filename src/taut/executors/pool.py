@@ -11,17 +11,27 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
+import taut
 from taut.errors import InputError, StudyError
 from taut.executors.base import Died, Executor, Message, Outcome, Report, Task
 from taut.executors.child import Answer, Asks, Broken, Ready, Setup, decode_said, encode
 from taut.executors.guardian import Guardian
 from taut.executors.objective import Objective
+from taut.executors.threads import thread_limit
 
 __all__ = ["PoolExecutor"]
 
 _GRACE = 1.5
+_ROOT = str(Path(taut.__file__).parents[1])
+# Our own place goes in front of the import path; the parent's whole path arrives with the setup, and not in
+# PYTHONPATH, which the objective's own child processes would inherit.
+_START = (
+    "import sys; sys.path.insert(0, sys.argv[2]); "
+    "from taut.executors.child import main; main(int(sys.argv[1]))"
+)
 
 
 class PoolExecutor(Executor):
@@ -31,7 +41,7 @@ class PoolExecutor(Executor):
     crash. The objective is imported by name where it has one; functions of the main program and closures
     are sent by value, so no ``if __name__ == "__main__"`` is needed.
 
-    names: of the space's parameters. main: the metric that a bare number is the value of. base: goes in
+    names: of the space's parameters. optional: those that not every trial has. main: the metric that a bare number is the value of. base: goes in
     front of the import path. timeout: seconds that a trial may take, loading not included. asked: answers
     `trial.should_stop()` for (number, attempt).
 
@@ -44,6 +54,7 @@ class PoolExecutor(Executor):
         *,
         slots: int,
         names: Sequence[str],
+        optional: Sequence[str] = (),
         main: str,
         base: str | None = None,
         timeout: float | None = None,
@@ -59,7 +70,9 @@ class PoolExecutor(Executor):
             name=by_name,
             pickled=None if by_name else _pickle(objective),
             names=list(names),
+            optional=list(optional),
             main=main,
+            slots=slots,
             pruning=asked is not None,
         )
         self._children: list[_Child] = []
@@ -149,11 +162,11 @@ class _Child:
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "taut.executors.child", str(theirs.fileno())],
+                [sys.executable, "-c", _START, str(theirs.fileno()), _ROOT],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, **guardian.environment, "PYTHONPATH": os.pathsep.join(setup.path)},
+                env={**os.environ, **thread_limit(setup.slots), **guardian.environment},
             )
         guardian.watch(self.process.pid)
         self.connection = Connection(ours.detach())
@@ -168,9 +181,8 @@ class _Child:
         except EOFError:
             raise StudyError(f"a worker process {self.epitaph()} while it loaded the objective") from None
         if isinstance(said, Broken):
-            raise InputError(
-                f"the objective cannot be loaded in a worker process:\n{said.error.rstrip()}", ("function",)
-            )
+            context = "" if said.clear else "the objective cannot be loaded in a worker process:\n"
+            raise InputError(context + said.error, ("function",))
         assert isinstance(said, Ready)
 
     def send(self, task: Task) -> None:

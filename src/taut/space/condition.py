@@ -87,7 +87,7 @@ class Conditions:
                     env[name] = self.computed[name].evaluate(env)
                 elif active is not None:
                     j = self.position[name]
-                    active[:, j] = self.when[name].holds(env)
+                    active[:, j] = self.when[name].holds(env, strict=True)
                     if name in self._needed:
                         env[name] = self._column(name, codes, active[:, j])
             except InputError as error:

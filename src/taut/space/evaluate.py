@@ -49,14 +49,14 @@ _ORDER: dict[type[ast.cmpop], Callable[..., Any]] = {
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"sqrt": np.sqrt, "log": np.log, "round": np.rint}
 
 
-def evaluate(tree: ast.expr, env: Mapping[str, Column], source: str) -> Column:
+def evaluate(tree: ast.expr, env: Mapping[str, Column], source: str, strict: bool) -> Column:
     """The values of `tree` where its names have the columns of `env`.
 
-    Raises `InputError` with the values of one such row where a result is not finite, a division is
-    by zero, or a whole number exceeds 2**53.
+    Where a result is not finite, a division is by zero, or a whole number exceeds 2**53, it raises
+    `InputError` with the values of one such row if `strict`; else the result is unknown there.
     """
     with np.errstate(all="ignore"):  # what goes wrong is reported below, with the values
-        return _Evaluation(env, source).of(tree, _ALL)
+        return _Evaluation(env, source, strict).of(tree, _ALL)
 
 
 def same(a: object, b: object) -> bool:
@@ -70,9 +70,10 @@ _same = np.frompyfunc(same, 2, 1)
 
 
 class _Evaluation:
-    def __init__(self, env: Mapping[str, Column], source: str) -> None:
+    def __init__(self, env: Mapping[str, Column], source: str, strict: bool) -> None:
         self.env = env
         self.source = source
+        self.strict = strict
 
     def of(self, node: ast.expr, rows: Bools) -> Column:
         """The column of `node`; errors count only in `rows`, the rows in which its value matters."""
@@ -100,10 +101,10 @@ class _Evaluation:
     def _arithmetic(self, node: ast.BinOp, op: ast.operator, a: Column, b: Column, rows: Bools) -> Column:
         known = a.known & b.known
         if isinstance(op, ast.Div | ast.FloorDiv | ast.Mod):
-            self._refuse(known & rows & (b.values == 0), node, "divides by zero")
+            known = self._sound(known, b.values == 0, rows, node, "divides by zero")
         whole = _is_whole(a) and _is_whole(b) and not isinstance(op, ast.Div)
         if isinstance(op, ast.Pow):
-            self._refuse(known & rows & (a.values == 0) & (b.values < 0), node, "divides by zero")
+            known = self._sound(known, (a.values == 0) & (b.values < 0), rows, node, "divides by zero")
             whole = whole and bool(np.all(b.values >= 0))
         x = _ARITHMETIC[type(op)](a.values.astype(float), b.values.astype(float))
         return self._checked(node, x, known, whole, rows)
@@ -120,13 +121,12 @@ class _Evaluation:
         return self._checked(node, x, known, name == "round", rows)
 
     def _checked(self, node: ast.expr, x: Any, known: Bools, whole: bool, rows: Bools) -> Column:
-        self._refuse(known & rows & ~np.isfinite(x), node, "is not a finite number")
+        known = self._sound(known, ~np.isfinite(x), rows, node, "is not a finite number")
         if not whole:
             return Column(np.asarray(x), known)
-        self._refuse(
-            known & rows & (np.abs(x) > EXACT), node, "exceeds 2**53, the largest whole number kept exactly,"
-        )
-        return Column(np.where(known & (np.abs(x) <= EXACT), x, 0.0).astype(np.int64), known)
+        large = np.abs(x) > EXACT
+        known = self._sound(known, large, rows, node, "exceeds 2**53, the largest whole number kept exactly,")
+        return Column(np.where(known & ~large, x, 0.0).astype(np.int64), known)
 
     def _chain(self, left: Column, ops: list[ast.cmpop], comparators: list[ast.expr], rows: Bools) -> Column:
         result: Column | None = None
@@ -157,10 +157,15 @@ class _Evaluation:
             result = _both(result, link) if conjunction else _either(result, link)
         return result
 
-    def _refuse(self, wrong: Bools, node: ast.expr, what: str) -> None:
-        if not np.any(wrong):
-            return
-        row = int(np.argmax(wrong)) if np.ndim(wrong) else 0
+    def _sound(self, known: Bools, wrong: Any, rows: Bools, node: ast.expr, what: str) -> Bools:
+        """`known` less the rows with a `wrong` result; an error if one of them matters."""
+        unsound: Bools = known & wrong
+        if not np.any(unsound):
+            return known
+        fatal = unsound & rows
+        if not self.strict or not np.any(fatal):
+            return np.asarray(known & ~unsound)
+        row = int(np.argmax(fatal)) if np.ndim(fatal) else 0
         values = [f"{name} = {_at(self.env[name].values, row)!r}" for name in names(node)]
         part = "" if shown(node) == self.source else f" in {self.source!r}"
         where = f" at {', '.join(values)}" if values else ""

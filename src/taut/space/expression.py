@@ -73,14 +73,21 @@ class Expression:
         Raises `InputError` with the values at fault for a division by zero, a result that is not
         finite, or a whole number above 2**53.
         """
-        return evaluate(
-            self.tree, {name: _column(name, env, self.source) for name in self.names}, self.source
-        )
+        return self._evaluated(env, strict=True)
 
-    def holds(self, env: Mapping[str, ArrayLike | tuple[ArrayLike, ArrayLike]]) -> Bools:
-        """Where a condition is true; false where it is false or unknown. For `env` see `evaluate`."""
-        values, known = self.evaluate(env)
+    def holds(
+        self, env: Mapping[str, ArrayLike | tuple[ArrayLike, ArrayLike]], strict: bool = False
+    ) -> Bools:
+        """Where a condition is true; false where it is false or unknown. For `env` see `evaluate`.
+
+        What cannot be computed, such as a division by zero, is unknown; or an error if `strict`.
+        """
+        values, known = self._evaluated(env, strict)
         return np.asarray(values & known)
+
+    def _evaluated(self, env: Mapping[str, Any], strict: bool) -> Column:
+        columns = {name: _column(name, env, self.source) for name in self.names}
+        return evaluate(self.tree, columns, self.source, strict)
 
     def __eq__(self, other: object) -> bool:
         return self._form == other._form if isinstance(other, Expression) else NotImplemented

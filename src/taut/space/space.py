@@ -81,13 +81,25 @@ class Space:
         return Space({name: Parameter.from_json(name, parameter) for name, parameter in data.items()})
 
     @property
+    def optional(self) -> frozenset[str]:
+        """Names of the parameters that not every trial has: conditional ones, and what follows from them."""
+        found: set[str] = set(self.conditions.when)
+        while (
+            more := {
+                name
+                for name, source in self.conditions.computed.items()
+                if not found.isdisjoint(source.names)
+            }
+            - found
+        ):
+            found |= more
+        return frozenset(found)
+
+    @property
     def start(self) -> dict[str, Any]:
         """The start values that were given, by name."""
-        return {
-            name: plain(p.start)
-            for name, p in zip(self.searched, self.columns, strict=True)
-            if p.start is not None
-        }
+        pairs = zip(self.searched, self.columns, strict=True)
+        return {name: plain(p.start) for name, p in pairs if p.start is not None}
 
     # -- between the unit cube and codes -------------------------------------------------------------
 

@@ -10,6 +10,6 @@ template     the file that `taut init` writes
 """
 
 from taut.duration import parse_duration
-from taut.studyfile.reader import read, template
+from taut.studyfile.reader import located, read, template
 
-__all__ = ["parse_duration", "read", "template"]
+__all__ = ["located", "parse_duration", "read", "template"]

@@ -19,7 +19,7 @@ from taut.studyfile.syntax import load, parse
 from taut.studyfile.table import Table, plain, show
 from taut.studyfile.template import TEMPLATE
 
-__all__ = ["read", "template"]
+__all__ = ["located", "read", "template"]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _NAME_RULE = "letters, digits and . _ - are allowed, at most 100, the first a letter, a digit or _"
@@ -40,10 +40,18 @@ def read(
     try:
         return _definition(Table(data), Path(os.path.abspath(path)), samplers, pruners)
     except InputError as error:
-        key = _spelled(error.at, data)
-        raise InputError(
-            f"{path}:{Lines(text).find(error.at)}: {key and key + ': '}{error.message}"
-        ) from None
+        raise _placed(error, path, text, data) from None
+
+
+def located(error: InputError, path: Path) -> InputError:
+    """`error`, found in the definition that `read(path)` gave, with ``FILE:LINE: KEY:`` in front."""
+    text = load(path, "it was there a moment ago")
+    return _placed(error, path, text, parse(path, text))
+
+
+def _placed(error: InputError, path: Path, text: str, data: Any) -> InputError:
+    key = _spelled(error.at, data)
+    return InputError(f"{path}:{Lines(text).find(error.at)}: {key and key + ': '}{error.message}")
 
 
 def template(name: str) -> str:

@@ -1,0 +1,62 @@
+"""The documentation tells the truth: its Python runs, its study files are valid, its commands exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from taut import studyfile
+from taut.cli import _COMMANDS
+from taut.studyfile import keys
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*/*.md")),
+]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "python.md"], ids=lambda page: page.name
+)
+def test_python_blocks_run_in_order(page: Path, tmp_path: Path) -> None:
+    code = "\n".join(blocks(page, "python"))
+    assert "import taut" in code
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_study_files_are_valid(page: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(blocks(page, "toml")):
+        file = tmp_path / f"study{number}.toml"
+        file.write_text(text)
+        assert studyfile.read(file).objectives
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    named = set(re.findall(r"\b(\w+)", (ROOT / "README.md").read_text()))
+    assert set(_COMMANDS) <= named
+
+
+def test_no_page_names_a_command_that_does_not_exist() -> None:
+    for page in PAGES:
+        for name in re.findall(r"^(?:\S*/)?taut (\w+)", page.read_text(), flags=re.M):
+            assert name in _COMMANDS, f"{page.name}: taut {name}"
+
+
+def test_every_key_of_a_study_file_is_documented() -> None:
+    documented = set(re.findall(r"`\[?(\w+)\]?`", (ROOT / "docs" / "study-toml.md").read_text()))
+    names = {*keys.VALUES, *(name for table, names in keys.TABLES.items() if table != "on" for name in names)}
+    assert names - {"method"} <= documented
