@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 import traceback
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, overload
 
 import msgspec
@@ -86,6 +89,31 @@ class _Direct:
 
     def tell(self, trial: Trial, values: Mapping[str, float]) -> None:
         self._study.tell(trial, **values)
+
+
+class _Interrupts:
+    """Notes whether Ctrl-C was pressed, and lets it do what it always does.
+
+    A generator whose loop is left by an exception learns nothing of the exception; and an interruption is
+    not the trial's fault.
+    """
+
+    seen = False
+
+    def __enter__(self) -> _Interrupts:
+        main = threading.current_thread() is threading.main_thread()
+        self._ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._ours:
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.seen = True
+        raise KeyboardInterrupt
 
 
 class Study:
@@ -363,35 +391,37 @@ class Study:
         Any number of processes may run the same loop at the same time. End each trial with `trial.tell`;
         without it the last reported values count. A trial whose loop body raises goes back to the queue.
         """
-        if mode == "batch":
-            mode = "sequential"  # one slot: a batch of one
-        batch = 1 if mode == "sequential" else 0
+        batch = 0 if mode == "async" else 1  # there is one slot: a batch is one trial
         pause, reaped = 0.0, -np.inf
-        while True:
-            if time.monotonic() - reaped > 2.0:
-                self.store.reap()
-                reaped = time.monotonic()
-            decision = self.store.next(batch)
-            if isinstance(decision, Done):
-                break
-            if isinstance(decision, Wait):
-                self.store.check_progress()
-                pause = min(pause * 2 or 0.01, 0.5)
-                time.sleep(pause)
-                continue
-            pause = 0.0
-            (trial,) = self._trials(decision)
-            try:
-                yield trial
-            except BaseException:
-                if trial.told:
+        with _Interrupts() as interrupts:
+            while True:
+                if time.monotonic() - reaped > 2.0:
+                    self.store.reap()
+                    reaped = time.monotonic()
+                decision = self.store.next(batch)
+                if isinstance(decision, Done):
+                    break
+                if isinstance(decision, Wait):
+                    self.store.check_progress()
+                    pause = min(pause * 2 or 0.01, 0.5)
+                    time.sleep(pause)
+                    continue
+                pause = 0.0
+                (trial,) = self._trials(decision)
+                try:
+                    yield trial
+                except BaseException:
+                    if not trial.told:
+                        why = (
+                            "it was interrupted"
+                            if interrupts.seen
+                            else "its loop was left before it was told"
+                        )
+                        self.store.release([(trial.number, trial.attempt)], why, blame=not interrupts.seen)
                     raise
-                self.store.release(
-                    [(trial.number, trial.attempt)], "its loop was left before it was told", blame=True
-                )
-                raise
-            if not trial.told:
-                self.tell(trial, **trial.last)
+                if not trial.told:
+                    self.tell(trial, **trial.last)
+        self.store.give_back("its worker ended before it began")
         self._warn()
 
     def _trials(self, start: Start) -> list[Trial]:

@@ -1,7 +1,5 @@
 """Conditions and coupled parameters of a space."""
 
-
-
 from __future__ import annotations
 
 import time

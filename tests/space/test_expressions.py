@@ -1,7 +1,5 @@
 """The expression language: what it computes, what it knows, what it refuses and in which words."""
 
-
-
 from __future__ import annotations
 
 import math

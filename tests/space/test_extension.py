@@ -1,7 +1,5 @@
 """Extending the space of a running study."""
 
-
-
 from __future__ import annotations
 
 import numpy as np

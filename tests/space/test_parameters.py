@@ -1,7 +1,5 @@
 """Parameters as values: what is accepted, how they look, what is refused and in which words."""
 
-
-
 from __future__ import annotations
 
 import dataclasses

@@ -1,7 +1,5 @@
 """The maps between the unit cube, codes and params."""
 
-
-
 from __future__ import annotations
 
 import json

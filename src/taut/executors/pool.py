@@ -14,7 +14,6 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-import taut
 from taut.errors import InputError, StudyError
 from taut.executors.base import Died, Executor, Message, Outcome, Report, Task
 from taut.executors.child import Answer, Asks, Broken, Ready, Setup, decode_said, encode
@@ -25,7 +24,7 @@ from taut.executors.threads import thread_limit
 __all__ = ["PoolExecutor"]
 
 _GRACE = 1.5
-_ROOT = str(Path(taut.__file__).parents[1])
+_ROOT = str(Path(__file__).parents[2])
 # Our own place goes in front of the import path; the parent's whole path arrives with the setup, and not in
 # PYTHONPATH, which the objective's own child processes would inherit.
 _START = (
