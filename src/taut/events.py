@@ -20,6 +20,7 @@ __all__ = [
     "Closed",
     "Event",
     "Finished",
+    "NewerFormat",
     "Opened",
     "Released",
     "Reported",
@@ -31,6 +32,13 @@ __all__ = [
 
 VERSION = 1
 _TAIL = len(',"crc":"00000000"}')
+
+
+class NewerFormat(ValueError):
+    """A line of a later version of the format."""
+
+    def __init__(self, version: object) -> None:
+        super().__init__(f"format {version} is newer than this taut reads ({VERSION}): upgrade taut")
 
 
 class Opened(msgspec.Struct, frozen=True, tag_field="e", tag="opened"):
@@ -124,6 +132,8 @@ def encode(event: Event) -> bytes:
 
 def intact(line: bytes) -> bool:
     """Whether a line (without its newline) matches its checksum."""
+    if line[-_TAIL:-10] != b',"crc":"' or line[-2:] != b'"}':
+        return False
     try:
         return zlib.crc32(line[:-_TAIL]) == int(line[-10:-2], 16)
     except ValueError:
@@ -139,10 +149,8 @@ def decode(line: bytes) -> Event:
     except msgspec.DecodeError as error:
         version = msgspec.json.decode(line).get("v")
         if version != VERSION:
-            raise ValueError(
-                f"format {version} is newer than this taut reads ({VERSION}): upgrade taut"
-            ) from None
+            raise NewerFormat(version) from None
         raise ValueError(f"not an event: {error}") from None
     if event.v != VERSION:
-        raise ValueError(f"format {event.v} is newer than this taut reads ({VERSION}): upgrade taut")
+        raise NewerFormat(event.v)
     return event

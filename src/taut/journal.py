@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -20,16 +21,18 @@ from taut.definition import Definition
 from taut.errors import LogError, StudyError
 from taut.events import Event, Opened
 from taut.liveness import introduce, lost
-from taut.log import Batch, Claims, LogReader, LogWriter, Problem
+from taut.log import Batch, Claims, LogReader, LogWriter, Problem, sync_folder
 
 __all__ = ["FileJournal", "Journal", "MemoryJournal"]
+
+_HEARTBEAT = 20.0  # seconds between signs of life
 
 
 class Journal(Protocol):
     """What a study needs of the place where its events are kept.
 
     writer: the number under which this process writes. frontier: every trial number below it is claimed.
-    position: lines that this process has written. problems: damaged lines found so far.
+    problems: damaged lines found so far.
     """
 
     @property
@@ -49,10 +52,10 @@ class Journal(Protocol):
     def claim(self, count: int, limit: float) -> range | None: ...
     def claim_attempt(self, number: int, attempt: int) -> int: ...
     def holder(self, number: int) -> int | None: ...
+    def look(self, writer: int) -> None: ...
     def lost(self, writer: int, who: Opened | None) -> str | None: ...
     def revisions(self, known: int) -> list[Definition]: ...
     def revise(self, number: int, definition: Definition) -> bool: ...
-    def touch(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -89,6 +92,9 @@ class MemoryJournal:
     def holder(self, number: int) -> int | None:
         return self.writer
 
+    def look(self, writer: int) -> None:
+        pass
+
     def lost(self, writer: int, who: Opened | None) -> str | None:
         return None
 
@@ -97,9 +103,6 @@ class MemoryJournal:
 
     def revise(self, number: int, definition: Definition) -> bool:
         return True
-
-    def touch(self) -> None:
-        pass
 
     def close(self) -> None:
         pass
@@ -115,6 +118,7 @@ class FileJournal:
         self._claims = Claims(directory / "claims", -1)
         self._reader = LogReader(directory / "log")
         self._pid = os.getpid()
+        self._ended = threading.Event()
 
     @property
     def problems(self) -> list[Problem]:
@@ -135,11 +139,17 @@ class FileJournal:
                     "this study was opened by another process, before a fork; open it here again: Study(path)"
                 )
             return None
-        self._writer = LogWriter(self.directory / "log")
-        self._pid = os.getpid()
-        self._claims.writer = self._reader.skip = self._writer.number
+        writer = LogWriter(self.directory / "log")
         hello = introduce(self._clock.now())
-        self._writer.append([hello], durable=False)
+        try:
+            writer.append([hello], durable=False)
+        except LogError:
+            writer.close(self._clock.now())
+            raise
+        # Only now: a writer that has not said who it is counts as dead.
+        self._writer, self._pid = writer, os.getpid()
+        self._claims.writer = self._reader.skip = writer.number
+        threading.Thread(target=_beat, args=(writer, self._ended), name="taut-heartbeat", daemon=True).start()
         return hello
 
     def append(self, events: Iterable[Event], durable: bool) -> None:
@@ -165,11 +175,13 @@ class FileJournal:
     def holder(self, number: int) -> int | None:
         return self._claims.holder(number)
 
+    def look(self, writer: int) -> None:
+        """Have the next poll see what this writer has written, whatever a network file system remembers."""
+        self._reader.look(writer)
+
     def lost(self, writer: int, who: Opened | None) -> str | None:
         if writer == self.writer:
             return None
-        if who is None:
-            return f"writer {writer} died before its first word"
         return lost(who, self.directory / "log" / f"{writer:04d}.jsonl")
 
     # Revisions are immutable files, each created whole and exclusively by linking.
@@ -198,13 +210,15 @@ class FileJournal:
         path = folder / f"{number:04d}.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            draft = folder / f".draft-{os.getpid()}-{number}"
+            # Process numbers alone are not unique: containers have their own, and share a file system.
+            draft = folder / f".draft-{number}-{os.getpid()}-{os.urandom(8).hex()}"
             try:
-                with open(draft, "wb") as file:
+                with open(draft, "xb") as file:
                     file.write(definition.to_json())
                     file.flush()
                     os.fsync(file.fileno())
                 os.link(draft, path)
+                sync_folder(folder)
             finally:
                 draft.unlink(missing_ok=True)
         except FileExistsError:
@@ -216,12 +230,15 @@ class FileJournal:
             ) from error
         return True
 
-    def touch(self) -> None:
-        if self._writer is not None:
-            with contextlib.suppress(OSError):
-                self._writer.touch()
-
     def close(self) -> None:
+        self._ended.set()
         if self._writer is not None and self._pid == os.getpid():
             self._writer.close(self._clock.now())
         self._reader.close()
+
+
+def _beat(writer: LogWriter, ended: threading.Event) -> None:
+    """Give signs of life while the process is busy with a trial that says nothing for hours."""
+    while not ended.wait(_HEARTBEAT):
+        with contextlib.suppress(OSError):
+            writer.touch()

@@ -20,6 +20,7 @@ from taut.events import Opened
 __all__ = ["LEASE", "introduce", "lost"]
 
 LEASE = 600.0  # seconds without a sign of life after which a writer on another host counts as dead
+_RESTART = 60.0  # the same for one on a host of our name but with another boot id: a namesake may be alive
 
 
 @functools.lru_cache(maxsize=1)
@@ -43,44 +44,65 @@ def introduce(now: float) -> Opened:
     )
 
 
-def lost(writer: Opened, log: Path) -> str | None:
-    """Why `writer`, whose file is `log`, must be dead; None while it lives or nobody can tell yet."""
+def lost(writer: Opened | None, log: Path) -> str | None:
+    """Why `writer`, whose file is `log`, must be dead; None while it lives or nobody can tell yet.
+
+    writer: None where its first line was not seen: it may just have begun, or be on a file system that
+    shows new files late.
+    """
+    if writer is None:
+        silence = _silence(log)
+        return f"{log.name} never said who writes it" if silence > LEASE else None
     host, boot, space = _here()
-    if writer.host == host and writer.boot and writer.boot != boot:
-        return f"{host} was restarted"
     if writer.host == host and writer.boot == boot and writer.space == space:
-        born = _born(writer.pid)
-        if born is None or (writer.born and born != writer.born):
-            return f"process {writer.pid} on {host} is gone"
-        return None
+        alive = _alive(writer.pid, writer.born)
+        if alive is not None:
+            return None if alive else f"process {writer.pid} on {host} is gone"
     silence = _silence(log)
+    if writer.host == host and writer.boot and writer.boot != boot and silence > _RESTART:
+        return f"{host} was restarted"
     if silence > LEASE:
         return f"no sign of life from {writer.host} (process {writer.pid}) for {silence:.0f} s"
     return None
 
 
 def _silence(log: Path) -> float:
-    """Seconds since `log` was last touched, by the clock of the file server."""
-    with tempfile.NamedTemporaryFile(dir=log.parent, prefix=".clock-") as probe:
-        os.utime(probe.fileno())
-        return os.fstat(probe.fileno()).st_mtime - log.stat().st_mtime
+    """Seconds since `log` was last touched, by the clock of the file server; 0 where it cannot be told."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=log.parent, prefix=".clock-") as probe:
+            os.utime(probe.fileno())
+            return os.fstat(probe.fileno()).st_mtime - log.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _alive(pid: int, born: str) -> bool | None:
+    """Whether the process that began at `born` still lives; None if its number is all that can be seen."""
+    now = _born(pid)
+    if now:
+        return not born or now == born
+    if now is None:
+        return False
+    return None if born else True
 
 
 def _born(pid: int) -> str | None:
-    """The start time of a living process, or None if there is none. A zombie does not live."""
-    if not os.path.isdir("/proc/self"):  # macOS: no process table to read, only whether the number is in use
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
-        except PermissionError:
-            pass
-        return ""
+    """The start time of a living process, empty if it is hidden, or None if there is none.
+
+    A zombie does not live.
+    """
     text = _read(f"/proc/{pid}/stat")
-    fields = text.rpartition(")")[2].split()  # the name before may itself hold spaces and brackets
-    if len(fields) < 20 or fields[0] in "ZX":
+    if text:
+        fields = text.rpartition(")")[2].split()  # the name before may itself hold spaces and brackets
+        return None if len(fields) < 20 or fields[0] in "ZX" else fields[19]
+    # No such process, no /proc (macOS), or one that hides the processes of others (hidepid).
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return None
-    return fields[19]
+    except PermissionError:
+        pass
+    return ""
 
 
 @functools.lru_cache(maxsize=1)

@@ -9,15 +9,17 @@ each begins where the one before ended; that is how a worker without the whole p
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from taut.errors import LogError
-from taut.events import Closed, Event, decode, encode
+from taut.events import Closed, Event, NewerFormat, decode, encode
 
-__all__ = ["Batch", "Claims", "LogReader", "LogWriter", "Problem"]
+__all__ = ["Batch", "Claims", "LogReader", "LogWriter", "Problem", "sync_folder"]
 
 _sync = getattr(os, "fdatasync", os.fsync)
 
@@ -35,6 +37,7 @@ class Problem(NamedTuple):
     file: str
     line: int
     what: str
+    newer: bool = False  # not damaged, but of a later format: this taut must not go on writing
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.what}"
@@ -52,14 +55,12 @@ class LogWriter:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.number, self._fd = self._create()
-            self._sync_folder()
+            sync_folder(folder)
         except OSError as error:
             raise LogError(
                 f"{folder}: no log can be opened here: {error.strerror}; check its permissions and space"
             ) from error
         self.path = folder / f"{self.number:04d}.jsonl"
-        self.lines = 0
-        self._size = 0
 
     def _create(self) -> tuple[int, int]:
         number = max(_writers(self.folder), default=-1) + 1
@@ -70,44 +71,44 @@ class LogWriter:
             except FileExistsError:
                 number += 1
 
-    def _sync_folder(self) -> None:
-        fd = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
     def append(self, events: Iterable[Event], durable: bool) -> None:
         """Append `events` with one write; if `durable`, return only once they are on the disk."""
         if self._fd < 0:
             raise LogError(f"{self.path}: this log was closed after a failure; resume the study to go on")
         lines = [encode(event) for event in events]
         data = b"".join(lines)
+        before = os.fstat(self._fd)
+        if not before.st_nlink:
+            raise LogError(
+                f"{self.path}: this log was deleted; what was just told is NOT recorded: open the study again"
+            )
         done = 0
         try:
             while done < len(data):
                 done += os.write(self._fd, data[done:])
-        except OSError as error:
-            self._cut(lines, done)
+        except BaseException as error:  # an interruption can come between two writes, too
+            self._cut(lines, before.st_size)
+            if not isinstance(error, OSError):
+                raise
             raise LogError(
                 f"{self.path}: {error.strerror}; what was just told is NOT recorded: "
                 "make room (disk, quota, permissions), then tell it again or resume the study"
             ) from error
-        self._size += len(data)
-        self.lines += len(lines)
         if durable:
             self._flush()
 
-    def _cut(self, lines: list[bytes], done: int) -> None:
-        """After a failed write, end the file behind the last whole line: others may have read that far."""
-        for line in lines:
-            if done < len(line):
-                break
-            done -= len(line)
-            self._size += len(line)
-            self.lines += 1
+    def _cut(self, lines: list[bytes], end: int) -> None:
+        """After a failed write, end the file behind its last whole line: others may have read that far.
+
+        end: size before the write.
+        """
         try:
-            os.ftruncate(self._fd, self._size)
+            size = os.fstat(self._fd).st_size
+            for line in lines:
+                if end + len(line) > size:
+                    break
+                end += len(line)
+            os.ftruncate(self._fd, end)
         except OSError:
             self._abandon()  # a torn line may remain, and nothing may follow it
 
@@ -126,16 +127,16 @@ class LogWriter:
 
     def touch(self) -> None:
         """Renew the file's time by the file server's clock: the sign of life for other hosts."""
-        os.utime(self._fd)
+        if self._fd >= 0:
+            os.utime(self.path)
 
     def close(self, now: float) -> None:
         """End the file in good order. Safe to call twice."""
         if self._fd >= 0:
-            try:
+            with contextlib.suppress(LogError):  # nothing is lost: others look at the process, too
                 self.append([Closed(t=now)], durable=False)
-            finally:
-                os.close(self._fd)
-                self._fd = -1
+        if self._fd >= 0:
+            self._abandon()
 
 
 class _Tail:
@@ -154,7 +155,7 @@ class _Tail:
     def rest(self) -> Iterator[bytes]:
         """The whole lines that are new, in chunks."""
         if self.fd < 0:
-            if self.path.stat().st_size == self.offset:
+            if _size(self.path) <= self.offset:
                 return
             self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         size = _CHUNK
@@ -180,6 +181,7 @@ class _Tail:
 
 _CHUNK = 1 << 24
 _QUIET = 64
+_HANDLES = 64  # files kept open at most: thousands of logs may have been left by killed workers
 
 
 class LogReader:
@@ -197,23 +199,37 @@ class LogReader:
 
     def poll(self, thorough: bool = True) -> list[Batch]:
         """New whole lines by writer. A torn last line stays unread until it is whole, or for ever."""
-        if thorough:
-            self._discover()
-        batches = []
-        for writer, tail in self._tails.items():
-            if not tail.closed and writer != self.skip and (thorough or tail.quiet < _QUIET):
-                batches += [self._decode(writer, tail, data) for data in tail.rest()]
-                if tail.closed or tail.quiet >= _QUIET:
-                    tail.release()
+        batches: list[Batch] = []
+        handles = 0
+        try:
+            if thorough:
+                self._discover()
+            for writer, tail in self._tails.items():
+                if not tail.closed and writer != self.skip and (thorough or tail.quiet < _QUIET):
+                    batches += [self._decode(writer, tail, data) for data in tail.rest()]
+                    if tail.closed or tail.quiet >= _QUIET or handles >= _HANDLES:
+                        tail.release()
+                    handles += tail.fd >= 0
+        except OSError as error:
+            raise LogError(
+                f"{error.filename or self.folder}: the log cannot be read: {error.strerror}; check its permissions"
+            ) from error
         return batches
 
     def _discover(self) -> None:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             for writer in sorted(_writers(self.folder)):
                 if writer not in self._tails:
                     self._tails[writer] = _Tail(self.folder / f"{writer:04d}.jsonl")
-        except FileNotFoundError:
-            return
+
+    def look(self, writer: int) -> None:
+        """Have the next poll open this writer's file anew.
+
+        A network file system may keep a listing or the size of an open file for a minute; what it says
+        of a file that is just being opened is fresh.
+        """
+        tail = self._tails.setdefault(writer, _Tail(self.folder / f"{writer:04d}.jsonl"))
+        tail.release()
 
     def _decode(self, writer: int, tail: _Tail, data: bytes) -> Batch:
         lines = data.split(b"\n")
@@ -224,7 +240,8 @@ class LogReader:
                 events.append(decode(line))
             except ValueError as error:
                 events.append(None)
-                self.problems.append(Problem(f"{self.folder.name}/{tail.path.name}", position, str(error)))
+                place, newer = f"{self.folder.name}/{tail.path.name}", isinstance(error, NewerFormat)
+                self.problems.append(Problem(place, position, str(error), newer))
         tail.lines += len(lines)
         tail.closed = bool(events) and isinstance(events[-1], Closed)
         return Batch(writer, events)
@@ -233,8 +250,8 @@ class LogReader:
         """Last lines that are not whole: the traces of crashes, or of writes still under way."""
         found = []
         for writer, tail in self._tails.items():
-            rest = tail.path.stat().st_size - tail.offset
-            if rest and writer != self.skip:
+            rest = _size(tail.path) - tail.offset
+            if rest > 0 and writer != self.skip:
                 found.append(
                     Problem(
                         f"{self.folder.name}/{tail.path.name}",
@@ -276,7 +293,7 @@ class Claims:
         """The writer that claimed the block of `number`; None if nobody did."""
         for first in range(number, -1, -1):
             try:
-                writer, size = _parse(os.readlink(self.folder / str(first)))
+                writer, size = _read_claim(self.folder / str(first))
             except FileNotFoundError:
                 continue
             return writer if number < first + size else None
@@ -289,19 +306,55 @@ class Claims:
             return self.writer, size
         except FileExistsError:
             # Perhaps our own: a network file system may answer a repeated request in this way.
-            return _parse(os.readlink(path))
+            return _read_claim(path)
         except FileNotFoundError:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
             return self._take(name, size)
         except OSError as error:
-            raise LogError(
-                f"{path}: no claim can be made: {error.strerror}; `taut doctor` tells what this file system can do"
-            ) from error
+            raise self._problem(error) from error
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._problem(error) from error
+
+    def _problem(self, error: OSError) -> LogError:
+        return LogError(
+            f"{self.folder}: no claim can be made: {error.strerror}; `taut doctor` tells what this file system can do"
+        )
 
 
-def _parse(target: str) -> tuple[int, int]:
-    writer, _, size = target.partition("+")
-    return int(writer), int(size)
+def _read_claim(path: Path) -> tuple[int, int]:
+    try:
+        writer, _, size = os.readlink(path).partition("+")
+        return int(writer), int(size)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise LogError(
+            f"{path}: this is no claim; was the study copied without its links? Use `cp -a`, `rsync -a` or tar"
+        ) from error
+
+
+def _size(path: Path) -> int:
+    """The file's size; 0 if somebody removed it."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new entries of `folder` durable, where its file system knows how."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(fd)
 
 
 def _writers(folder: Path) -> list[int]:

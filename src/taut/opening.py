@@ -88,9 +88,7 @@ def _check_change(path: Path | None, now: Definition, wanted: Definition) -> Non
                 )
     problem = wanted.parsed_space().extension_problem(now.parsed_space())
     if problem:
-        raise InputError(
-            f"the space of {path} can be extended, and this is none: {problem.rstrip('.')}", ("space",)
-        )
+        raise InputError(f"{path} can only be extended: {problem.rstrip('.')}", ("space",))
 
 
 def _aim(definition: Definition) -> str:

@@ -61,7 +61,7 @@ class Snapshot:
         self._capacity = 0
         self._attempt, self._state = array("i"), array("b")
         self._writer, self._revision, self._ended = array("i"), array("i"), array("i")
-        self._starts = array("i")
+        self._starts, self._ender = array("i"), array("i")
         self._started, self._finished = array("d"), array("d")
         self._errors: dict[int, str] = {}
         self._released: dict[int, dict[int, Released]] = {}
@@ -136,10 +136,13 @@ class Snapshot:
         n = event.n
         if n >= self.size:
             self._grow(n + 1)
-        # An attempt ends once; should it be told twice all the same, the first time counts.
-        if event.a < self._attempt[n] or event.a <= self._ended[n]:
+        if event.a < self._attempt[n]:
+            return
+        # An attempt ends once; should two writers tell it all the same, what was told first counts.
+        if event.a == self._ended[n] and (self._finished[n], self._ender[n]) <= (event.t, writer):
             return
         self._attempt[n] = self._ended[n] = event.a
+        self._ender[n] = writer
         self._finished[n] = event.t
         self._fresh_values[n] = event.y
         if isinstance(event.error, str):
@@ -149,6 +152,8 @@ class Snapshot:
         self._move(n, _STATES[event.state])
 
     def _on_reported(self, writer: int, event: Reported) -> None:
+        if event.n >= self.size:
+            self._grow(event.n + 1)
         for metric, value in event.y.items():
             if value is not None:
                 self._reports.setdefault(metric, []).append((event.n, event.a, event.s, value, event.t))
@@ -202,6 +207,7 @@ class Snapshot:
             self._attempt = self._attempt + array("i", [-1]) * more
             self._ended = self._ended + array("i", [-1]) * more
             self._writer = self._writer + array("i", [-1]) * more
+            self._ender = self._ender + array("i", [-1]) * more
             self._revision = self._revision + array("i", [-1]) * more
             self._starts = self._starts + array("i", [0]) * more
             self._state = self._state + array("b", [State.RESERVED]) * more
@@ -250,9 +256,11 @@ class Snapshot:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of all metrics that any finished trial has."""
+        """Names of all metrics that any finished trial has, the objectives first."""
         self._settle_values()
-        return tuple(self._metrics)
+        first = {objective.metric: i for i, objective in enumerate(self.definition.objectives)}
+        names = [name for name, column in self._metrics.items() if not np.isnan(column).all()]
+        return tuple(sorted(names, key=lambda name: (first.get(name, len(first)), name)))
 
     def values(self, metric: str) -> FloatArray:
         """(size,) the metric of each finished trial; NaN where it has none."""

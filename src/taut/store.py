@@ -6,10 +6,11 @@ Everything that changes a study goes through here, and always in this order: dec
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -31,9 +32,9 @@ __all__ = ["Ended", "Store"]
 _GLANCE = 0.05  # seconds between looks at the others' logs while no decision depends on them
 _BLOCK_TIME = 0.1  # seconds of work that a block of claimed numbers should hold at most
 _LARGEST_BLOCK = 256
+_WEIGHT = 0.05  # of the latest trial in the running mean of their time
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
 _TAKEN_AFTER = 6.0  # ... and after which others take them, were it too busy to do so itself
-_HEARTBEAT = 20.0
 _MASK = 2**64 - 1
 
 
@@ -67,15 +68,14 @@ class Store:
         self._saved = saved
         self._held: deque[int] = deque()
         self._claimed = 0.0  # when the numbers that are held were claimed
-        self._pace, self._ended = (
-            np.inf,
-            0.0,
-        )  # seconds for each finished trial of ours; when the last one ended
-        self._taken: dict[tuple[int, int], int] = {}
+        self._pace = math.inf  # running mean of the seconds that each of our trials takes
+        self._ended = time.monotonic()  # when the latest of them ended
+        self._taken: dict[
+            tuple[int, int], tuple[int, float]
+        ] = {}  # whose attempts we know to be claimed, and since when
         self._noted: dict[int, int] = {}  # what the last recorded decision of ours had seen
         self._gaps: dict[int, tuple[int | None, float]] = {}
         self._looked = -np.inf
-        self._touched = time.monotonic()
         self._take_definition()
 
     def _take_definition(self) -> None:
@@ -98,7 +98,6 @@ class Store:
         if thorough:
             self._looked = time.monotonic()
             self._revise()
-            self.heartbeat()
         for batch in batches:
             self.snapshot.apply(batch.writer, batch.events)
 
@@ -117,13 +116,6 @@ class Store:
             self._revise()
         self.snapshot.revise(definition)
         self._take_definition()
-
-    def heartbeat(self) -> None:
-        """Renew our sign of life for workers on other hosts, now and then."""
-        now = time.monotonic()
-        if now - self._touched > _HEARTBEAT:
-            self._touched = now
-            self.journal.touch()
 
     # ------------------------------------------------------------------ deciding
 
@@ -179,7 +171,7 @@ class Store:
         holder = self.journal.claim_attempt(number, start.attempt)
         if holder == self.journal.writer:
             return True
-        self._taken[number, start.attempt] = holder
+        self._taken[number, start.attempt] = holder, time.monotonic()
         return False
 
     def _started(self, start: Start) -> list[Event]:
@@ -215,6 +207,9 @@ class Store:
     # ------------------------------------------------------------------ writing
 
     def _open(self) -> None:
+        for problem in self.journal.problems:
+            if problem.newer:
+                raise StudyError(f"{self.journal.directory}: {problem}")
         self.save()
         hello = self.journal.open()
         if hello is not None:
@@ -259,8 +254,7 @@ class Store:
                 )
             )
         self._write(events, durable=True)
-        before, self._ended = self._ended, time.monotonic()
-        self._pace = (self._ended - before) / len(ended)
+        self._note_pace(len(ended))
         for end in ended:
             if self.snapshot.attempt[end.number] > end.attempt:
                 warnings.warn(
@@ -268,6 +262,12 @@ class Store:
                     "the result of this attempt is kept in the log and not counted",
                     stacklevel=3,
                 )
+
+    def _note_pace(self, count: int) -> None:
+        """Keep a running mean of the seconds that each of our trials takes, pauses included."""
+        before, self._ended = self._ended, time.monotonic()
+        latest = (self._ended - before) / count
+        self._pace = latest if math.isinf(self._pace) else self._pace + _WEIGHT * (latest - self._pace)
 
     def release(self, attempts: Sequence[tuple[int, int]], why: str, blame: bool) -> None:
         """Give trials back to the queue."""
@@ -284,9 +284,11 @@ class Store:
         that they claimed and never began. Numbers that a living worker holds too long are taken as well.
         """
         self.refresh()
-        dead = {writer: why for writer in self._suspects() if (why := self._lost(writer))}
+        suspects = self._suspects()
+        self._look_at(suspects)  # claims are seen at once, and may be made by a worker that began just now
+        dead = {writer: why for writer in suspects if (why := self._lost(writer))}
         if dead:
-            self.refresh()  # their last words; nothing can follow
+            self._look_at(dead)  # their last words; nothing can follow
         now = self.clock.now()
         found: list[Event] = []
         running = self.snapshot.where(State.RUNNING)
@@ -294,16 +296,15 @@ class Store:
             if writer in dead:
                 attempt = int(self.snapshot.attempt[n])
                 found.append(Released(n=n, a=attempt, why=dead[writer], blame=True, t=now))
-        for (n, attempt), writer in list(self._taken.items()):
+        for (n, attempt), (writer, since) in list(self._taken.items()):
             if self.snapshot.next_attempt(n) > attempt:
                 del self._taken[n, attempt]
-            elif writer in dead:
-                found.append(
-                    Released(n=n, a=attempt, why=f"{dead[writer]} before it began", blame=False, t=now)
-                )
+            elif writer in dead or time.monotonic() - since > _TAKEN_AFTER:
+                why = f"worker {writer} did not begin it"
+                found.append(Released(n=n, a=attempt, why=why, blame=False, t=now))
         for n, (writer, since) in self._idle().items():
             if writer is None or writer in dead or time.monotonic() - since > _TAKEN_AFTER:
-                why = f"writer {writer} did not begin it" if writer is not None else "nobody holds it"
+                why = f"worker {writer} did not begin it" if writer is not None else "nobody holds it"
                 found.append(Released(n=n, a=0, why=why, blame=False, t=now))
         if found:
             self._write(found)
@@ -323,6 +324,12 @@ class Store:
         """Why writers with something open are dead, as far as can be told from here."""
         return [why for writer in sorted(self._suspects()) if (why := self._lost(writer))]
 
+    def _look_at(self, writers: Iterable[int]) -> None:
+        """Read all that these writers have written, also where a network file system shows it late."""
+        for writer in writers:
+            self.journal.look(writer)
+        self.refresh()
+
     def _lost(self, writer: int) -> str | None:
         if writer in self.snapshot.closed and writer != self.journal.writer:
             return f"worker {writer} ended without telling how it went"
@@ -331,7 +338,7 @@ class Store:
     def _suspects(self) -> set[int]:
         """Writers that have something open: asking about them is worth its cost."""
         suspects = set(np.unique(self.snapshot.writer[self.snapshot.where(State.RUNNING)]).tolist())
-        suspects.update(self._taken.values())
+        suspects.update(writer for writer, _ in self._taken.values())
         suspects.update(writer for writer, _ in self._idle().values() if writer is not None)
         return suspects - {self.journal.writer}
 

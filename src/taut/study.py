@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -272,7 +273,8 @@ class Study:
             raise InputError(
                 f"{objective!r} is not a function; give train(trial) or train(**params)", ("objective",)
             )
-        if trials is None and self.definition.budget == Budget():
+        endless = math.isinf(self.store.proposals.limit) and self.definition.budget == Budget()
+        if trials is None and hours is None and endless:
             raise InputError(
                 "no end is in sight: give trials=100 (finished trials of the whole study)", ("trials",)
             )
@@ -296,13 +298,13 @@ class Study:
 
     def budget(self, trials: int | None) -> None:
         """Set the number of finished trials that the whole study is to have."""
-        if trials is None or trials == self.definition.budget.trials:
+        if trials is None:
             return
         if isinstance(trials, bool) or not isinstance(trials, (int, np.integer)) or trials < 1:
             raise InputError(f"{trials!r} trials; use a whole number from 1", ("trials",))
-        budget = msgspec.structs.replace(self.definition.budget, trials=int(trials))
-        wanted = msgspec.structs.replace(self.definition, budget=budget)
-        self.store.revise(wanted)
+        if trials != self.definition.budget.trials:
+            budget = msgspec.structs.replace(self.definition.budget, trials=int(trials))
+            self.store.revise(msgspec.structs.replace(self.definition, budget=budget))
 
     def _warn(self) -> None:
         for problem in self.store.journal.problems:

@@ -78,7 +78,7 @@ class Trial:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def report(self, step: float, **values: float) -> None:
+    def report(self, /, step: float, **values: float) -> None:
         """Say how far the trial is: `step` (epoch, tokens, ...) and any metrics at that step."""
         self.last.update(values)
         self._channel.report(self, float(step), values)

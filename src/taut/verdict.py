@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -62,6 +63,6 @@ def numbers(values: Mapping[str, Any]) -> dict[str, float]:
             found[str(name)] = float(value)
         except (TypeError, ValueError):
             raise InputError(
-                f"{name} = {value!r} ({type(value).__name__}) is not a number; give a float: loss.item()"
+                f"{name} = {reprlib.repr(value)} ({type(value).__name__}) is not a number; give a float: loss.item()"
             ) from None
     return found

@@ -53,6 +53,25 @@ def test_init(tmp_path: Path) -> None:
     assert '\nname = "sub"\n' in (home.path / "sub.toml").read_text()
 
 
+def test_init_in_a_directory_with_blanks(tmp_path: Path) -> None:
+    home = Home(tmp_path / "My Runs")
+    (home.path / "study.toml").unlink()
+    home.taut("init")
+    assert '\nname = "My-Runs"\n' in (home.path / "study.toml").read_text()
+    home.taut("init", "--out", "two words.toml")
+    assert '\nname = "two-words"\n' in (home.path / "two words.toml").read_text()
+
+
+def test_what_init_writes_runs(tmp_path: Path) -> None:
+    """Edited as it asks for: another metric and another budget."""
+    home = Home(tmp_path / "lora")
+    (home.path / "study.toml").unlink()
+    home.taut("init")
+    home.write("train.py", 'import os\nopen(os.environ["TAUT_REPORT"], "a").write(\'{"eval_loss": 1}\')\n')
+    home.edit(("trials = 50", "trials = 3"))
+    assert "all 3 trials are finished (3 complete)" in home.taut("run", "study.toml").out
+
+
 def test_run_and_again(home: Home) -> None:
     first = home.taut("run", "study.toml")
     head = "study demo in runs/demo: minimize loss, 4 trials, 1 worker"
@@ -357,3 +376,69 @@ def test_sample_in_a_shell(home: Home, style: str, words: list[str]) -> None:
     code = f'{lines}\nprintf \'%s\\n\' "$a" "$flag" "$sizes" "$model_lr" "$low" "$both"'
     shell = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     assert shell.stdout.splitlines() == [TEXT, "true", "[1, 2]", "0.25", "-1.5", "-3.0"]
+
+
+def test_sample_refuses_two_names_for_one_variable(home: Home) -> None:
+    home.edit(("kind = {", 'kind.a = { choice = ["p"] }\nkind_a = {'))
+    said = home.taut("sample", "study.toml", "--index", "0", "--format", "shell", code=2)
+    assert "kind.a" in said.err and "kind_a" in said.err and said.out == ""
+    assert (
+        "--kind.a p --kind_a a" in home.taut("sample", "study.toml", "--index", "0", "--format", "args").out
+    )
+
+
+# ---------------------------------------------------------------------- looking
+
+
+def test_looking_leaves_no_trace(home: Home) -> None:
+    home.taut("run", "study.toml")
+    before = home.listing()
+    for command in ("status", "best", "trials", "verify"):
+        home.taut(command, "study.toml")
+    home.taut("sample", "study.toml", "--index", "3")
+    home.taut("trials", "study.toml", "--csv")
+    assert home.listing() == before
+
+
+def test_a_study_without_trials(home: Home) -> None:
+    run = home.taut("run", "study.toml", "--for", "0.000001s")
+    assert home.masked(run.out) == (
+        "study demo in runs/demo: minimize loss, 4 trials, 1 worker\n"
+        "the time given to this run is over (none finished) after # s\n"
+    )
+    status = home.taut("status", "study.toml").out
+    assert status == "study demo in runs/demo\ntrials: 0 of 4 finished (none yet)\nsampler: random\n"
+    assert home.taut("trials", "study.toml").out == "trial  state  tries  took  metrics  parameters\n"
+    assert home.trials() == []
+    assert home.taut("verify", "study.toml").out == "all 0 suggestions reproduced\n"
+    best = home.taut("best", "study.toml", code=1)
+    assert (best.out, best.err) == ("", "taut: no trial is complete yet (0 failed, 0 running)\n")
+    assert home.taut("export", "study.toml", "--to", "csv").out == "0 trials written to demo.csv\n"
+
+
+def test_a_spoiled_definition(home: Home) -> None:
+    home.taut("run", "study.toml")
+    home.write("runs/demo/definition/0000.json", "garbage")
+    for command in ("status", "trials", "verify", "worker", "run"):
+        said = home.taut(command, "runs/demo", code=1)
+        assert said.out == ""
+        assert home.masked(said.err) == (
+            "taut: HOME/runs/demo/definition/0000.json: the definition cannot be read: JSON is malformed: "
+            "invalid character (byte 0); restore it from a copy of the study\n"
+        )
+
+
+def test_paths_with_blanks_are_quoted(home: Home, tmp_path: Path) -> None:
+    said = home.taut("run", "study.toml", "--dir", "my study")
+    assert "taut trials 'my study'  (every trial)\n" in said.out
+    assert home.taut("status", "my study").out.startswith("study demo in my study\n")
+
+
+def test_odd_output_of_a_command(home: Home) -> None:
+    home.write(
+        "train.py", "import sys\nsys.stderr.buffer.write(b'\\x1b[31mred\\x1b[0m caf\\xe9\\n')\nsys.exit(1)\n"
+    )
+    said = home.taut("run", "study.toml", code=1)
+    assert "failed after" in said.out and "red caf\ufffd\n" in said.out
+    assert "red caf\ufffd\n" in home.taut("trials", "study.toml").out
+    assert "\x1b" not in said.out + said.err

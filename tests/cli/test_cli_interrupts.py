@@ -170,7 +170,7 @@ def test_interrupted_follow(home: Home) -> None:
     assert follow.stdout is not None and follow.stdout.readline() == "study demo in runs/demo\n"
     follow.send_signal(signal.SIGINT)
     _, err = follow.communicate(timeout=10)
-    assert (follow.returncode, err) == (130, "interrupted\n")
+    assert (follow.returncode, err.strip()) == (130, "interrupted")
     run.send_signal(signal.SIGINT)
     run.communicate()
 
@@ -188,6 +188,7 @@ def on_a_terminal(home: Home, *args: str) -> tuple[int, int]:
 
 
 def read_all(terminal: int) -> str:
+    """What appeared, up to the end; with colours, and moves of the cursor."""
     found = b""
     while True:
         try:
@@ -200,6 +201,10 @@ def read_all(terminal: int) -> str:
         found += data
 
 
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n")
+
+
 def exit_code(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -210,13 +215,13 @@ def test_the_live_line(home: Home) -> None:
     pid, terminal = on_a_terminal(home, "run", "study.toml", "--workers", "2")
     text = read_all(terminal)
     assert exit_code(pid) == 0
-    assert "Traceback" not in text
-    assert re.search(r"[0-5] of 6 trials finished, [12] running", text)
-    assert re.search(r"best loss=0\.04 \(trial 0\)", text)
-    assert re.search(r"about \d+(\.\d)? s left", text)
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    assert "all 6 trials are finished (6 complete)" in plain
-    assert plain.splitlines()[0] == "study demo in runs/demo: minimize loss, 6 trials, 2 workers"
+    seen = plain(text)
+    assert "Traceback" not in seen
+    assert re.search(r"[0-5] of 6 trials finished, [12] running", seen)
+    assert re.search(r"best loss=0\.04 \(trial 0\)", seen)
+    assert re.search(r"about \d+(\.\d)? s left", seen)
+    assert "all 6 trials are finished (6 complete)" in seen
+    assert seen.splitlines()[0] == "study demo in runs/demo: minimize loss, 6 trials, 2 workers"
     assert "\x1b[?25h" in text.rpartition("\x1b[?25l")[2], "the cursor is shown again"
 
 
@@ -227,7 +232,7 @@ def test_the_live_line_lives_while_nothing_ends(home: Home) -> None:
     wait_for(lambda: len(home.pids()) == 2)
     time.sleep(0.8)
     os.write(terminal, b"\x03")  # Ctrl-C
-    text = read_all(terminal)
+    text = plain(read_all(terminal))
     assert exit_code(pid) == 130
     assert "0 of 4 trials finished, 2 running" in text
     assert "Traceback" not in text
@@ -238,7 +243,7 @@ def test_the_live_line_lives_while_nothing_ends(home: Home) -> None:
 def test_failures_are_seen_on_a_terminal(home: Home) -> None:
     home.edit(("python train.py {args}", "python train.py {args} --odd"))
     pid, terminal = on_a_terminal(home, "run", "study.toml")
-    text = read_all(terminal)
+    text = plain(read_all(terminal))
     assert exit_code(pid) == 1
     assert "trial 0 failed after" in text and "unrecognized arguments: --odd" in text
     assert "[/" not in text and "Traceback" not in text
@@ -252,14 +257,10 @@ def test_failures_are_seen_on_a_terminal(home: Home) -> None:
     [
         "trials study.toml",
         "trials study.toml --json",
-        "trials study.toml --csv",
         "status study.toml",
-        "best study.toml",
         "sample study.toml --index 0",
-        "verify study.toml",
         "doctor",
         "--help",
-        "run --help",
     ],
 )
 def test_a_closed_pipe_is_quiet(finished: Home, args: str) -> None:

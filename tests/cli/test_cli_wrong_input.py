@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
-from cli_home import Home
+from cli_home import Home, Said
 
 
 def usage(command: str, form: str, problem: str) -> str:
@@ -22,6 +22,14 @@ class Wrong(NamedTuple):
     message: str
     edits: tuple[tuple[str, str], ...] = ()
     done: bool = False
+
+
+class Answer(NamedTuple):
+    """What taut said, and what the directory held before and after."""
+
+    said: Said
+    before: list[tuple[str, int, int, str]]
+    after: list[tuple[str, int, int, str]]
 
 
 X_LINE = "x = { uniform = [0, 1], start = 0.5 }"
@@ -118,15 +126,6 @@ WRONG = [
         "taut: --trials: 0 is too small; use a whole number from 1",
     ),
     Wrong(
-        "run study.toml --trials -5",
-        "taut: --trials: -5 is too small; use a whole number from 1",
-        done=True,
-    ),
-    Wrong(
-        "run study.toml --trials 1e3",
-        usage("run", "[OPTIONS] STUDY", "Invalid value for '--trials': '1e3' is not a valid integer."),
-    ),
-    Wrong(
         "run study.toml --for 2",
         "taut: '2' has no unit; 30s, 10m, 2h, 1d, 1h30m or 06:00:00 (hours, minutes, "
         "seconds) are allowed; write 2s, 2m or 2h",
@@ -134,11 +133,6 @@ WRONG = [
     Wrong(
         "run study.toml --for -1h",
         "taut: '-1h' is not a span of time; 30s, 10m, 2h, 1d, 1h30m or 06:00:00 (hours, "
-        "minutes, seconds) are allowed; write, for instance, 90m",
-    ),
-    Wrong(
-        "run study.toml --for soon",
-        "taut: 'soon' is not a span of time; 30s, 10m, 2h, 1d, 1h30m or 06:00:00 (hours, "
         "minutes, seconds) are allowed; write, for instance, 90m",
     ),
     Wrong(
@@ -166,10 +160,6 @@ WRONG = [
     Wrong(
         "worker absent",
         "taut: absent: there is no such study directory or file",
-    ),
-    Wrong(
-        "worker .",
-        "taut: . holds no study; give the directory that `taut run` named, or its study.toml",
     ),
     Wrong(
         "worker study.toml",
@@ -217,8 +207,8 @@ WRONG = [
         "taut: --index: -1 is not an index; use a whole number from 0",
     ),
     Wrong(
-        "sample study.toml --index 1.5",
-        usage("sample", "[OPTIONS] STUDY", "Invalid value for '--index': '1.5' is not a valid integer."),
+        "sample study.toml --index 99999999999999999999",
+        "taut: --index: 99999999999999999999 is too large; use a whole number from 0 to 9223372036854775807",
     ),
     Wrong(
         "sample study.toml --index 0 --format bash",
@@ -293,15 +283,6 @@ WRONG = [
         "taut: train.py exists; taut does not overwrite it: remove it, or give another name with --out",
     ),
     Wrong(
-        "init --out 'my study.toml'",
-        'taut: name: "my study" cannot be a name; letters, digits and . _ - are allowed, at '
-        "most 100, the first a letter, a digit or _; choose another",
-    ),
-    Wrong(
-        "init --out .",
-        "taut: . exists; taut does not overwrite it: remove it, or give another name with --out",
-    ),
-    Wrong(
         "doctor study.toml",
         "taut: study.toml is a file; give a directory",
     ),
@@ -324,7 +305,7 @@ WRONG = [
     ),
     Wrong(
         "run study.toml",
-        "taut: no end is in sight: add [budget] trials = 100 to the file, or give --trials 100 or --for 2h",
+        "taut: no end is in sight: add [budget] trials = 100 to the file, or give --trials or --for",
         (("[budget]\ntrials = 4\n", ""),),
     ),
     Wrong(
@@ -332,13 +313,6 @@ WRONG = [
         "taut: study.toml:10: budget.gpu_hours: gpu_hours needs a queue that counts them, "
         "which is not built yet; use trials or hours",
         (("trials = 4", "gpu_hours = 3"),),
-    ),
-    Wrong(
-        "run study.toml",
-        "taut: study.toml:10: budget.until: 'los <' is not an expression; an expression has "
-        "names, numbers, texts, + - * / // % **, comparisons, and or not in, log max min "
-        "round sqrt",
-        (("trials = 4", 'until = "los <"'),),
     ),
     Wrong(
         "run study.toml",
@@ -371,33 +345,8 @@ WRONG = [
     ),
     Wrong(
         "run study.toml",
-        "taut: study.toml:6: space.x.unifrom: 'unifrom' is not a kind; use one of choice, "
-        "expr, lognormal, loguniform, loguniform_int, normal, ordinal, uniform, uniform_int; "
-        "did you mean 'uniform'?",
-        (("x = { uniform = [0, 1], start = 0.5 }", "x = { unifrom = [0, 1] }"),),
-    ),
-    Wrong(
-        "run study.toml",
-        "taut: study.toml:6: space.x: 0.5 is not a parameter; write a table such as { "
-        "uniform = [0.0, 1.0] }; for a constant write { choice = [0.5] }",
-        (("x = { uniform = [0, 1], start = 0.5 }", "x = 0.5"),),
-    ),
-    Wrong(
-        "run study.toml",
-        "taut: study.toml:6: space.x.start: 2 is not allowed; it must be a number from 0.0 to 1.0",
-        (("x = { uniform = [0, 1], start = 0.5 }", "x = { uniform = [0, 1], start = 2 }"),),
-    ),
-    Wrong(
-        "run study.toml",
         "taut: study.toml:7: space.kind.when: 'y' in 'y > 1' is no parameter; there are x, kind",
         (('["a", "b"] }', '["a", "b"], when = "y > 1" }'),),
-    ),
-    Wrong(
-        "run study.toml",
-        "taut: study.toml:7: space.kind.when: 'x > 2' is never true in 4099 combinations "
-        "tried, so 'kind' would never be searched; correct the condition, or remove the "
-        "parameter",
-        (('["a", "b"] }', '["a", "b"], when = "x > 2" }'),),
     ),
     Wrong(
         "run study.toml",
@@ -413,13 +362,6 @@ WRONG = [
     ),
     Wrong(
         "run study.toml",
-        "taut: study.toml:2: command: '|' needs a shell; a command is one program with its "
-        "arguments (its output is kept); put the line into a script (or give a list, if the "
-        "argument is meant)",
-        (("{args}", "{args} | tee log"),),
-    ),
-    Wrong(
-        "run study.toml",
         "taut: study.toml:2: command: the program 'pythn' was not found in PATH; install it, "
         "load its module or activate its environment first, or give its whole path",
         (("python train.py", "pythn train.py"),),
@@ -429,12 +371,6 @@ WRONG = [
         "taut: study.toml:2: command: the script '{base}/tran.py' does not exist (looked in "
         "HOME); mend its name, or put it there",
         (("python train.py", "python {base}/tran.py"),),
-    ),
-    Wrong(
-        "run study.toml",
-        'taut: study.toml:3: config: there is no file "base.yaml" in HOME; a path relative '
-        "to that is allowed; correct it",
-        (('"python train.py {args}"', '"python train.py {config}"\nconfig = "base.yaml"'),),
     ),
     Wrong(
         "run study.toml",
@@ -448,7 +384,7 @@ WRONG = [
     ),
     Wrong(
         "run study.toml",
-        "taut: study.toml:2: function: 'tune:LIMIT' is an int, not a function",
+        "taut: study.toml:2: function: 'tune:LIMIT' is 3, which is not a function",
         (('command = "python train.py {args}"', 'function = "tune:LIMIT"'),),
     ),
     Wrong(
@@ -479,32 +415,29 @@ WRONG = [
     ),
     Wrong(
         "run study.toml",
-        "taut: study.toml:6: space.x: runs/demo has another space: x cannot change: its "
-        "range 0.2 to 1.0 does not hold the old one, 0.0 to 1.0; a study can be extended "
-        "(wider ranges, more choices), for any other change use another directory",
+        "taut: study.toml:5: space: runs/demo can only be extended: x cannot change: its "
+        "range 0.2 to 1.0 does not hold the old one, 0.0 to 1.0; keep every old value, or "
+        "start a new study",
         (("[0, 1], start", "[0.2, 1], start"),),
         done=True,
     ),
     Wrong(
         "run study.toml",
-        "taut: study.toml:7: space.kind: runs/demo has another space: kind cannot change: it "
-        "no longer has 'b'; a study can be extended (wider ranges, more choices), for any "
-        "other change use another directory",
+        "taut: study.toml:5: space: runs/demo can only be extended: kind cannot change: it "
+        "no longer has 'b'; keep every old value, or start a new study",
         (('["a", "b"]', '["a"]'),),
         done=True,
     ),
     Wrong(
         "run study.toml",
-        "taut: study.toml:6: space.x: runs/demo has another space: x cannot change: it was "
-        "uniform and would be loguniform; a study can be extended (wider ranges, more "
-        "choices), for any other change use another directory",
+        "taut: study.toml:5: space: runs/demo can only be extended: x cannot change: it was "
+        "uniform and would be loguniform; keep every old value, or start a new study",
         (("x = { uniform = [0, 1], start = 0.5 }", "x = { loguniform = [0.1, 1] }"),),
         done=True,
     ),
     Wrong(
         "run study.toml",
-        "taut: study.toml:5: space: runs/demo has another space: x is gone; a study can be "
-        "extended (wider ranges, more choices), for any other change use another directory",
+        "taut: study.toml:5: space: runs/demo can only be extended: x is gone; keep it, or start a new study",
         (("x = { uniform = [0, 1], start = 0.5 }\n", ""),),
         done=True,
     ),
@@ -524,22 +457,29 @@ def other(x, depth):
 
 
 @pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Home]:
-    """A directory before, and one after `taut run`."""
-    fresh = Home(tmp_path_factory.mktemp("fresh") / "project")
-    done = Home(tmp_path_factory.mktemp("done") / "project")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
+    """What each wrong input led to; several at a time, since each needs a process of its own."""
+    place = tmp_path_factory.mktemp("wrong")
+    fresh, done = Home(place / "fresh"), Home(place / "done")
     for home in (fresh, done):
         home.write("tune.py", TUNE)
     done.taut("run", "study.toml")
-    return fresh, done
+
+    def ask(index: int) -> Answer:
+        wrong = WRONG[index]
+        home = (done if wrong.done else fresh).copy(place / f"{index}" / "project")
+        home.edit(*wrong.edits)
+        before = home.listing()
+        said = home.taut(*shlex.split(wrong.args), code=None)
+        return Answer(said._replace(err=said.err.replace(str(home.path), "HOME")), before, home.listing())
+
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(ask, range(len(WRONG))))
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=[f"{i}-{wrong.args}" for i, wrong in enumerate(WRONG)])
-def test_wrong_input(templates: tuple[Home, Home], tmp_path: Path, wrong: Wrong) -> None:
-    home = templates[wrong.done].copy(tmp_path / "project")
-    home.edit(*wrong.edits)
-    before = home.listing()
-    said = home.taut(*shlex.split(wrong.args), code=None)
-    assert said.err.replace(str(home.path), "HOME") == wrong.message + "\n"
-    assert (said.code, said.out) == (2, "")
-    assert home.listing() == before, "nothing is left behind"
+@pytest.mark.parametrize("index", range(len(WRONG)), ids=[f"{i}-{w.args}" for i, w in enumerate(WRONG)])
+def test_wrong_input(answers: list[Answer], index: int) -> None:
+    answer = answers[index]
+    assert answer.said.err == WRONG[index].message + "\n"
+    assert (answer.said.code, answer.said.out) == (2, "")
+    assert answer.after == answer.before, "nothing is left behind"

@@ -73,6 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         signal.signal(number, _interrupt)
     try:
         code = cli.main(argv, prog_name="taut", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as exit_:
         code = exit_.exit_code
     except click.ClickException as error:
@@ -84,9 +85,12 @@ def main(argv: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = 130
-    except BrokenPipeError:  # `taut trials | head`
-        sys.stderr.close()
+    except SystemExit:  # click found that nobody reads on, as in `taut trials X | head -1`
         code = 0
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        click.echo(f"taut: {name}{error.strerror}", err=True)
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -134,7 +135,7 @@ def epilogue(study: Study, folder: Path, why: str, seconds: float) -> int:
         place = folder / "trials" / str(record.number)
         if place.is_dir():
             click.echo(f"          {place}  (output of trial {record.number})")
-    click.echo(f"          taut trials {folder}  (every trial)")
+    click.echo(f"          {shlex.join(['taut', 'trials', str(folder)])}  (every trial)")
     return 0
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ from taut.definition import Budget, Definition
 from taut.duration import parse_duration
 from taut.errors import InputError
 from taut.executors.base import Executor
+from taut.opening import make_sampler
 from taut.study import Study
 from taut.verdict import needed
 from taut.worker import Mode, Worker
@@ -71,7 +74,8 @@ def run(
     _at_least_one("--workers", workers)
     _at_least_one("--trials", trials)
     path = Path(study)
-    again = f"taut run {study}" + (f" --dir {directory}" if directory else "")
+    given = {"--dir": directory, "--workers": workers, "--mode": mode, "--trials": trials}
+    again = _again("run", study, given)
     if path.is_dir() or is_frozen(path):
         if directory is not None:
             raise InputError(f"{study} is a study already; --dir goes with a study.toml elsewhere")
@@ -93,10 +97,10 @@ def run(
 
 @click.command(epilog="Example:  taut worker runs/lora --for 2h")
 @click.argument("directory")
-@click.option("--workers", type=int, default=1, help="Trials side by side in this worker.")
+@click.option("--workers", type=int, help="Trials side by side in this worker (default: 1).")
 @click.option("--mode", type=_MODES, help="async (default), batch or sequential.")
 @click.option("--for", "duration", metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h.")
-def worker(directory: str, workers: int, mode: Mode | None, duration: str | None) -> int:
+def worker(directory: str, workers: int | None, mode: Mode | None, duration: str | None) -> int:
     """Take part in the study in DIRECTORY until nothing is left to start.
 
     Any number of workers may do so, on every machine that sees the directory.
@@ -104,7 +108,14 @@ def worker(directory: str, workers: int, mode: Mode | None, duration: str | None
     seconds = None if duration is None else parse_duration(duration)
     _at_least_one("--workers", workers)
     definition = open_study(directory).definition
-    return _work(definition, locate(directory), workers, mode, seconds, f"taut worker {directory}")
+    again = _again("worker", directory, {"--workers": workers, "--mode": mode})
+    return _work(definition, locate(directory), workers, mode, seconds, again)
+
+
+def _again(command: str, target: str, options: Mapping[str, object]) -> str:
+    """The command line that goes on, ready to be pasted."""
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    return shlex.join(["taut", command, target, *words])
 
 
 def _at_least_one(option: str, value: int | None) -> None:
@@ -170,6 +181,12 @@ def _work(
     slots: int = local.get("workers", 1) if workers is None else workers
     executor = _executor(definition, folder, slots)  # before anything is written: it may refuse the command
     try:
+        space = definition.parsed_space()
+        endless = make_sampler(definition, space).limit(space) is None
+        if definition.budget == Budget() and seconds is None and endless:
+            raise InputError(
+                "no end is in sight: add [budget] trials = 100 to the file, or give --trials or --for"
+            )
         study = Study.of(folder, definition)
         study.store.save()
     except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ def sample(study: str, index: int, form: str) -> None:
     It needs no study directory and remembers nothing: the same index always gives the same parameters,
     so the tasks of a job array need nothing in common but the file.
     """
-    if index < 0:
-        raise InputError(f"{index} is not an index; use a whole number from 0", ("--index",))
+    if not 0 <= index < 2**62:
+        raise InputError(f"{index} is not an index; use a whole number from 0 to 2**62 - 1", ("--index",))
     definition = _definition(study)
     from taut.opening import make_sampler
 
@@ -79,8 +80,12 @@ def _text(params: dict[str, Any], form: str, style: Style) -> str:
 
 
 def _shell(params: dict[str, Any]) -> str:
-    lines = []
+    variables: dict[str, str] = {}
     for name, value in params.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        lines.append(f"{''.join(c if c.isalnum() else '_' for c in name)}={shlex.quote(text)}")
-    return "\n".join(lines)
+        variable = re.sub(r"\W", "_", name)
+        if variable in variables or variable in ("PATH", "IFS", "HOME"):
+            raise InputError(
+                f"{name!r} cannot be the shell variable {variable}, which is taken; use --format json or args"
+            )
+        variables[variable] = shlex.quote(value if isinstance(value, str) else json.dumps(value))
+    return "\n".join(f"{variable}={text}" for variable, text in variables.items())

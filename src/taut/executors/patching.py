@@ -98,7 +98,7 @@ class ConfigFile:
             return (name,)
         place: Any = self._tree
         keys: list[Any] = []
-        for part in name.split("__"):
+        for part in re.split(r"__|\.", name):
             key: Any = int(part) if isinstance(place, list) and part.isdigit() else part
             try:
                 place = place[key]
