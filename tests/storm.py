@@ -126,6 +126,7 @@ def examine(path: Path, side: Path, trials: int, deaths: dict[int, float], kills
     checked = verify(path, make_sampler)
     assert checked.good, (checked.differences[:3], checked.damaged)
     waits, started = taken_over(path, trials, deaths)
+    assert all(wait > 0 for _, wait in waits), f"taken from the living: {waits}"
     late = [f"trial {n}: {wait:.1f} s" for n, wait in waits if wait > STUCK]
     assert not late, f"stuck after the death of a worker: {late}"
     return Outcome(trials, kills, started, acknowledged, [wait for _, wait in waits])
@@ -141,7 +142,7 @@ def taken_over(path: Path, trials: int, deaths: dict[int, float]) -> tuple[list[
     begun: dict[int, list[Started]] = {}
     ended: dict[int, list[Finished]] = {}
     closed: set[tuple[int, int]] = set()
-    by_writer: dict[int, set[int]] = {}
+    by_writer: dict[int, list[Started]] = {}
     pids: dict[int, int] = {}
     started = 0
     for batch in LogReader(path / "log").poll():
@@ -151,7 +152,7 @@ def taken_over(path: Path, trials: int, deaths: dict[int, float]) -> tuple[list[
             elif isinstance(event, Started):
                 started += 1
                 begun.setdefault(event.n, []).append(event)
-                by_writer.setdefault(batch.writer, set()).add(event.n)
+                by_writer.setdefault(batch.writer, []).append(event)
             elif isinstance(event, Finished):
                 ended.setdefault(event.n, []).append(event)
                 closed.add((event.n, event.a))
@@ -166,11 +167,9 @@ def taken_over(path: Path, trials: int, deaths: dict[int, float]) -> tuple[list[
         death = deaths.get(pid)
         if death is None:
             continue
-        for n in by_writer.get(writer, ()):
-            mine = [start for start in begun[n] if start.t <= death and (n, start.a) not in closed]
-            if mine:
-                again = [start.t for start in begun[n] if start.a > max(start.a for start in mine)]
-                waits.append((n, min(again) - death))
+        for start in by_writer.get(writer, ()):
+            if (start.n, start.a) not in closed:
+                waits.append((start.n, min(each.t for each in begun[start.n] if each.a > start.a) - death))
     for claim in (path / "claims").iterdir():
         name, (writer, size) = claim.name, map(int, os.readlink(claim).split("+"))
         death = deaths.get(pids[writer])

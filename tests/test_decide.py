@@ -168,7 +168,9 @@ def test_until_stops_once_a_complete_trial_reaches_it() -> None:
     assert isinstance(ask(seen([*begun, finished(0, loss=1.4)], until="loss < 1.5")), Done)
 
 
-@pytest.mark.parametrize("until", ["accuracy > 0.9", "not accuracy < 0.9", "accuracy != 3", "loss < 0 or not accuracy <= 1"])
+@pytest.mark.parametrize(
+    "until", ["accuracy > 0.9", "not accuracy < 0.9", "accuracy != 3", "loss < 0 or not accuracy <= 1"]
+)
 def test_until_is_not_reached_by_trials_without_the_metric(until: str) -> None:
     snapshot = seen([started(0), finished(0, loss=1.0)], trials=9, until=until)
     assert ask(snapshot, frontier=1) == Claim(9)
@@ -177,7 +179,13 @@ def test_until_is_not_reached_by_trials_without_the_metric(until: str) -> None:
 
 
 def test_hours_count_the_time_in_which_something_ran() -> None:
-    events = [started(0, t=0), finished(0, t=1800), started(1, t=7200), started(2, t=7300), finished(2, t=7400)]
+    events = [
+        started(0, t=0),
+        finished(0, t=1800),
+        started(1, t=7200),
+        started(2, t=7300),
+        finished(2, t=7400),
+    ]
     snapshot = seen(events, hours=1, trials=9)
     assert ask(snapshot, now=7200 + 1799, frontier=3) == Claim(9)
     assert isinstance(ask(snapshot, now=7200 + 1801, frontier=3), Done)
@@ -230,7 +238,9 @@ def test_a_decision_changes_nothing() -> None:
     ours = proposals()
     first = decide(snapshot, ours, hands, 7.0)
     assert decide(snapshot, ours, hands, 7.0) == first == decide(snapshot, proposals(), hands, 7.0)
-    assert held == [2, 3] and snapshot.counts == seen([started(0), finished(0), started(1), released(1)]).counts
+    assert (
+        held == [2, 3] and snapshot.counts == seen([started(0), finished(0), started(1), released(1)]).counts
+    )
 
 
 def test_proposals_are_the_same_alone_and_in_any_order() -> None:
@@ -373,7 +383,9 @@ def test_the_budget_is_exact_and_batches_keep_apart(
     assert not any(worker.running for worker in world.workers)
     assert {n for n, _ in world.begun} == set(range(trials))
     for n in range(trials):
-        params = {tuple(e.x.items()) for log in world.logs for e in log if isinstance(e, Started) and e.n == n}
+        params = {
+            tuple(e.x.items()) for log in world.logs for e in log if isinstance(e, Started) and e.n == n
+        }
         assert len(params) == 1, "another attempt has other parameters"
 
 

@@ -360,6 +360,18 @@ def test_claims_race_without_overlap(tmp_path: Path) -> None:
     assert sorted(n for block in got for n in block) == list(range(200))
 
 
+def test_the_holders_of_a_large_block_are_found_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Claims(tmp_path, 3).numbers(5000, 5000)
+    asked: list[Path] = []
+    readlink = os.readlink
+    monkeypatch.setattr(os, "readlink", lambda path: (asked.append(path), readlink(path))[1])
+    claims = Claims(tmp_path, 1)
+    assert {claims.holder(n) for n in range(5000)} == {3}
+    assert claims.holder(5000) is None and len(asked) < 6000
+
+
 def test_an_attempt_is_claimed_once(tmp_path: Path) -> None:
     a, b = Claims(tmp_path, 1), Claims(tmp_path, 2)
     assert a.attempt(7, 1) == 1 and b.attempt(7, 1) == 1 and b.attempt(7, 2) == 2

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import perturbing
 import pytest
-from processes import begin, output, script
 
+import perturbing
 import taut
+from processes import begin, output, script
 from taut.errors import StudyError
 from taut.events import Event, Finished, Started, decode, encode
 from taut.opening import make_sampler
@@ -122,9 +122,7 @@ def test_what_four_workers_decided_at_once_is_reproduced(recorded: Path) -> None
     assert all(isinstance(news, list) for news in seen)
     assert sum(len(news) >= 4 for news in seen if isinstance(news, list)) > 10
     ends = {event.n: event.t for _, event in events(recorded) if isinstance(event, Finished)}
-    overlaps = sum(
-        any(s.t < other.t < ends[s.n] for _, other in starts if other.n != s.n) for _, s in starts
-    )
+    overlaps = sum(any(s.t < other.t < ends[s.n] for _, other in starts if other.n != s.n) for _, s in starts)
     assert overlaps > 20
     study = taut.Study(recorded)
     assert sorted(trial.number for trial in study.trials) == list(range(120))
@@ -182,7 +180,9 @@ def test_a_difference_of_rounding_is_told_apart(path: Path) -> None:
     ],
     ids=str,
 )
-def test_any_other_difference_is_none_of_rounding(given: dict[str, Any], changed: dict[str, Any], path: Path) -> None:
+def test_any_other_difference_is_none_of_rounding(
+    given: dict[str, Any], changed: dict[str, Any], path: Path
+) -> None:
     numbers = [
         trial.number
         for trial in taut.Study(path).trials

@@ -51,6 +51,9 @@ class Journal(Protocol):
     def advance(self, frontier: int) -> None: ...
     def claim(self, count: int, limit: float) -> range | None: ...
     def claim_attempt(self, number: int, attempt: int) -> int: ...
+    def contested(self, number: int, attempt: int) -> bool:
+        """Whether somebody has claimed a later attempt."""
+
     def holder(self, number: int) -> int | None: ...
     def look(self, writer: int) -> None: ...
     def lost(self, writer: int, who: Opened | None) -> str | None: ...
@@ -88,6 +91,9 @@ class MemoryJournal:
 
     def claim_attempt(self, number: int, attempt: int) -> int:
         return self.writer
+
+    def contested(self, number: int, attempt: int) -> bool:
+        return False
 
     def holder(self, number: int) -> int | None:
         return self.writer
@@ -171,6 +177,9 @@ class FileJournal:
 
     def claim_attempt(self, number: int, attempt: int) -> int:
         return self._claims.attempt(number, attempt)
+
+    def contested(self, number: int, attempt: int) -> bool:
+        return os.path.lexists(self.directory / "claims" / f"{number}.{attempt + 1}")
 
     def holder(self, number: int) -> int | None:
         return self._claims.holder(number)

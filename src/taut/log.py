@@ -273,6 +273,7 @@ class Claims:
         self.folder = folder
         self.writer = writer
         self.frontier = 0  # every number below it is claimed by somebody
+        self._found = (0, 0, -1)  # the block that was found last: first number, end, writer
 
     def numbers(self, count: int, limit: float) -> range | None:
         """Claim up to `count` numbers below `limit`, or None if all of those are taken."""
@@ -291,11 +292,15 @@ class Claims:
 
     def holder(self, number: int) -> int | None:
         """The writer that claimed the block of `number`; None if nobody did."""
+        first, end, writer = self._found
+        if first <= number < end:  # claims never change, and are asked for in runs
+            return writer
         for first in range(number, -1, -1):
             try:
                 writer, size = _read_claim(self.folder / str(first))
             except FileNotFoundError:
                 continue
+            self._found = first, first + size, writer
             return writer if number < first + size else None
         return None
 

@@ -126,6 +126,7 @@ class Store:
         may start at once; fewer may come.
         """
         self.refresh(force=False)
+        self._check_format()
         while True:
             if self._held and time.monotonic() - self._claimed > _HELD:
                 self.give_back("its worker was busy with another trial")
@@ -139,6 +140,12 @@ class Store:
                     return decision
             elif isinstance(decision, Done) or not self._looks_again():
                 return decision
+
+    def _check_format(self) -> None:
+        """Nothing new may be started on top of events that this version cannot read."""
+        for problem in self.journal.problems:
+            if problem.newer:
+                raise StudyError(f"{self.journal.directory}: {problem}")
 
     @property
     def done(self) -> bool:
@@ -207,9 +214,6 @@ class Store:
     # ------------------------------------------------------------------ writing
 
     def _open(self) -> None:
-        for problem in self.journal.problems:
-            if problem.newer:
-                raise StudyError(f"{self.journal.directory}: {problem}")
         self.save()
         hello = self.journal.open()
         if hello is not None:
@@ -255,6 +259,8 @@ class Store:
             )
         self._write(events, durable=True)
         self._note_pace(len(ended))
+        if any(self.journal.contested(end.number, end.attempt) for end in ended):
+            self.refresh()
         for end in ended:
             if self.snapshot.attempt[end.number] > end.attempt:
                 warnings.warn(

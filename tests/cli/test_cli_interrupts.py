@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -175,6 +176,41 @@ def test_interrupted_follow(home: Home) -> None:
     run.communicate()
 
 
+def test_nohup(home: Home) -> None:
+    """Who was told to ignore the end of the session goes on after it."""
+    home.write("slow", "0.2")
+    run = subprocess.Popen(
+        ["nohup", sys.executable, "-m", "taut.cli", "run", "study.toml"],
+        cwd=home.path,
+        env=home.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: home.calls())
+    run.send_signal(signal.SIGHUP)
+    out, _ = run.communicate(timeout=30)
+    assert run.returncode == 0
+    assert "all 4 trials are finished (4 complete)" in out
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_without_an_output(home: Home, closed: str) -> None:
+    """As some daemons start their jobs."""
+    code = f"exec {sys.executable} -m taut.cli run study.toml {closed}"
+    said = subprocess.run(
+        ["bash", "-c", code],
+        cwd=home.path,
+        env=home.environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (said.returncode, said.stderr) == (0, "")
+    assert home.calls() == [0, 1, 2, 3]
+
+
 # ---------------------------------------------------------------------- on a terminal
 
 
@@ -238,6 +274,19 @@ def test_the_live_line_lives_while_nothing_ends(home: Home) -> None:
     assert "Traceback" not in text
     assert "interrupted: 0 finished trials are safe in runs/demo" in text
     assert not [pid for pid in home.pids() if alive(pid)]
+
+
+def test_a_terminal_that_is_closed(home: Home) -> None:
+    home.write("slow", "60")
+    pid, terminal = on_a_terminal(home, "run", "study.toml", "--workers", "2")
+    wait_for(lambda: len(home.pids()) == 2)
+    os.close(terminal)  # the kernel sends SIGHUP; nothing can be written any more
+    began = time.monotonic()
+    assert exit_code(pid) == 130
+    assert time.monotonic() - began < 2.0
+    assert not [pid for pid in home.pids() if alive(pid)]
+    assert {record["state"] for record in home.trials()} == {"waiting"}
+    resume(home, 4)
 
 
 def test_failures_are_seen_on_a_terminal(home: Home) -> None:

@@ -204,11 +204,11 @@ WRONG = [
     ),
     Wrong(
         "sample study.toml --index -1",
-        "taut: --index: -1 is not an index; use a whole number from 0",
+        "taut: --index: -1 is not an index; use a whole number from 0 to 2**62 - 1",
     ),
     Wrong(
         "sample study.toml --index 99999999999999999999",
-        "taut: --index: 99999999999999999999 is too large; use a whole number from 0 to 9223372036854775807",
+        "taut: --index: 99999999999999999999 is not an index; use a whole number from 0 to 2**62 - 1",
     ),
     Wrong(
         "sample study.toml --index 0 --format bash",

@@ -50,7 +50,9 @@ def test_continuous_parameters_are_cut_evenly_bounds_included() -> None:
 
 
 def test_a_resolution_for_each() -> None:
-    space = Space(x=uniform(0, 1), y=normal(0, 1, low=-2, high=2), n=uniform_int(0, 9), kind=choice(["a", "b", "c"]))
+    space = Space(
+        x=uniform(0, 1), y=normal(0, 1, low=-2, high=2), n=uniform_int(0, 9), kind=choice(["a", "b", "c"])
+    )
     cells = grid(space, {"x": 2, "y": 3})
     assert len(cells) == 2 * 3 * 10 * 3
     assert {cell["y"] for cell in cells} == {-2.0, 0.0, 2.0}

@@ -114,4 +114,4 @@ def call(objective: Objective, trial: Trial, with_trial: bool, main: str) -> Out
 def _trace(error: BaseException) -> str:
     """The traceback from the objective on: our own frame above it tells the user nothing."""
     below = error.__traceback__.tb_next if error.__traceback__ else None
-    return "".join(traceback.format_exception(type(error), error, below or error.__traceback__)).rstrip()
+    return "".join(traceback.format_exception(type(error), error, below)).rstrip()
