@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.distributions import FloatDistribution
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalStorage
 from optuna.study import StudyDirection
@@ -17,7 +18,7 @@ from optuna.trial import TrialState
 
 import taut
 
-__all__ = ["build_optuna", "build_taut", "journal"]
+__all__ = ["build_optuna", "build_taut"]
 
 _CHUNK = 1000
 
@@ -35,15 +36,12 @@ class _Recorder(BaseJournalBackend):
         self.logs += logs
 
 
-def journal(path: str | Path) -> JournalStorage:
-    return JournalStorage(JournalFileBackend(str(path)))
-
-
 def build_optuna(path: Path, trials: int, reports: int = 0) -> None:
     """A journal file with a study named "study": finished trials of two floats, with `reports` each.
 
     The storage is called as a study calls it; the study itself would look through all trials each time.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     recorder = _Recorder()
     storage = JournalStorage(recorder)
     study = storage.create_new_study([StudyDirection.MINIMIZE], "study")

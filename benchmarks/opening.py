@@ -15,10 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import common
-import optuna
-from builders import build_optuna, build_taut, journal
-
-import taut
 
 GOAL = 10
 
@@ -33,14 +29,19 @@ class Opening(NamedTuple):
 
 
 def open_study(name: str, path: Path, answer: Any) -> None:
-    """In a process of its own, with everything imported beforehand."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    taut.Study(None, taut.Space(x=taut.uniform(0, 1)), minimize="loss").snapshot.values("loss")
-    before, begin = resident(), time.perf_counter()
+    """In a process of its own, which imports beforehand what it measures and nothing else."""
     if name == "optuna":
-        loaded = optuna.load_study(study_name="study", storage=journal(path))
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+        before, begin = resident(), time.perf_counter()
+        loaded = optuna.load_study(study_name="study", storage=JournalStorage(JournalFileBackend(str(path))))
         best, trials = loaded.best_value, len(loaded.get_trials(deepcopy=False))
     else:
+        import taut
+
+        taut.Study  # noqa: B018 - loads what the name stands for
+        before, begin = resident(), time.perf_counter()
         study = taut.Study(path)
         best, trials = study.best.values["loss"], study.snapshot.n_finished
     seconds = time.perf_counter() - begin
@@ -67,6 +68,8 @@ def measure(name: str, path: Path) -> Opening:
 
 
 def main() -> None:
+    from builders import build_optuna, build_taut  # imports both, which the measured processes must not
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -244,9 +244,9 @@ WRONG: list[tuple[str, str]] = [
         "2: command: {lr} stands for the program; parameters can only be arguments; name the program first",
     ),
     (
-        f"{MINIMIZE}\ncommand = 'x {{lr}} {{m}}'\n{SPACE}\nm = {{ uniform = [0, 1], when = 'lr > 0.5' }}\n",
-        "2: command: {m} has no value in trials where its condition does not hold; "
-        "{args} and {config} can leave parameters out; use one of them",
+        f"{MINIMIZE}\ncommand = 'x {{lr}} a{{m}}b'\n{SPACE}\nm = {{ uniform = [0, 1], when = 'lr > 0.5' }}\n",
+        "2: command: {m} has no value in trials where its condition does not hold, and 'a{m}b' would lack it; "
+        "--m {m}, m={m} and {args} can be left out; use one of them",
     ),
     (
         f"{MINIMIZE}\ncommand = 'x {{trial}}'\n[space]\ntrial = {{ uniform = [0, 1] }}\n",
@@ -322,7 +322,7 @@ WRONG: list[tuple[str, str]] = [
     ),
     (
         f"{COMMAND}\nminimize = 'eval-loss'\n{SPACE}\n",
-        "2: minimize: 'eval-loss' is not a metric name; use letters, digits and _, for instance eval_loss",
+        "2: minimize: 'eval-loss' is not a metric's name; use letters, digits and _: eval_loss",
     ),
     (f'{GOOD}[results]\nstdout = "loss"\n', f'6: results.stdout: "loss" names no metric; {PATTERN}'),
     (

@@ -24,6 +24,7 @@ OWN = ("args", "trial_dir", "trial", "base", "config")
 its number, the directory of the study file, the trial's copy of the config file."""
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_ALONE = re.compile(r"([^{}=]+=)?\{[^{}]*\}")  # words that can be left out where the parameter has no value
 _SHELL_WORDS = frozenset(["|", "||", "&", "&&", ";", ">", ">>", "<", "<<", "1>", "2>", "2>>", "&>", "2>&1"])
 _SHELLS = frozenset(["sh", "bash", "dash", "zsh", "ksh", "fish"])
 
@@ -135,10 +136,10 @@ def _check_word(
             raise InputError(
                 f"{{{name}}} stands for the program; parameters can only be arguments; name the program first"
             )
-        if name not in OWN and _conditional(name, parameters):
+        if name not in OWN and _conditional(name, parameters) and not _ALONE.fullmatch(word):
             raise InputError(
-                f"{{{name}}} has no value in trials where its condition does not hold; "
-                "{args} and {config} can leave parameters out; use one of them"
+                f"{{{name}}} has no value in trials where its condition does not hold, and {word!r} would lack "
+                f"it; --{name} {{{name}}}, {name}={{{name}}} and {{args}} can be left out; use one of them"
             )
         if name not in OWN and _is_shell_code(words, index) and _textual(name, parameters):
             raise InputError(

@@ -32,6 +32,7 @@ __all__ = ["Ended", "Store"]
 _GLANCE = 0.05  # seconds between looks at the others' logs while no decision depends on them
 _BLOCK_TIME = 0.1  # seconds of work that a block of claimed numbers should hold at most
 _LARGEST_BLOCK = 256
+_SHARES = 32  # a block is at most this part of what is left, so that the end is shared
 _WEIGHT = 0.05  # of the latest trial in the running mean of their time
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
 _TAKEN_AFTER = 6.0  # ... and after which others take them, were it too busy to do so itself
@@ -99,7 +100,14 @@ class Store:
             self._looked = time.monotonic()
             self._revise()
         for batch in batches:
+            if self._of_later_revision(batch.events):
+                self._revise()
             self.snapshot.apply(batch.writer, batch.events)
+
+    def _of_later_revision(self, events: Sequence[Event | None]) -> bool:
+        """Whether a trial was chosen under a revision that we have not read yet."""
+        known = len(self.snapshot.revisions)
+        return any(type(event) is Started and event.r >= known for event in events)
 
     def _revise(self) -> None:
         for definition in self.journal.revisions(len(self.snapshot.revisions)):
@@ -119,11 +127,12 @@ class Store:
 
     # ------------------------------------------------------------------ deciding
 
-    def next(self, batch: int = 0, free: int = 1) -> Start | Wait | Done:
+    def next(self, batch: int = 0, free: int = 1, ahead: bool = True) -> Start | Wait | Done:
         """Decide, claim and write down the next start; when this returns a `Start` it is in the log.
 
         batch: group size of the mode: 0 asynchronous, 1 sequential, k batches of k. free: how many trials
-        may start at once; fewer may come.
+        may start at once; fewer may come. ahead: whether to claim for later trials, too; only for loops that
+        come back by themselves.
         """
         self.refresh(force=False)
         self._check_format()
@@ -133,7 +142,7 @@ class Store:
             hands = Hands(self._held, self.journal.frontier, self._taken, batch, free)
             decision = decide(self.snapshot, self.proposals, hands, self.clock.now())
             if isinstance(decision, Claim):
-                self._claim(decision.limit, batch, free)
+                self._claim(decision.limit, free, ahead and not batch)
             elif isinstance(decision, Start):
                 if self._secure(decision):
                     self._write(self._started(decision))
@@ -159,11 +168,13 @@ class Store:
         self.refresh()
         return self.snapshot.seen != before
 
-    def _claim(self, limit: float, batch: int, free: int) -> None:
+    def _claim(self, limit: float, free: int, ahead: bool) -> None:
         self._open()
         self.journal.advance(self.snapshot.claimed)
-        # Tiny trials claim blocks, so that a claim costs little of the time.
-        block = 1 if batch else max(free, int(min(_BLOCK_TIME / self._pace, _LARGEST_BLOCK)))
+        block = free
+        if ahead:  # tiny trials claim blocks, so that a claim costs little of the time
+            share = (limit - self.journal.frontier) / _SHARES
+            block = max(free, int(min(_BLOCK_TIME / self._pace, _LARGEST_BLOCK, share)))
         self._claimed = time.monotonic()
         self._held.extend(self.journal.claim(block, limit) or ())
 

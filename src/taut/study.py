@@ -326,7 +326,7 @@ class Study:
             raise InputError(f"{count!r} is not a number of trials; use a whole number from 1", ("count",))
         trials: list[Trial] = []
         while len(trials) < wanted:
-            decision = self.store.next(free=wanted - len(trials))
+            decision = self.store.next(free=wanted - len(trials), ahead=False)
             if isinstance(decision, Start):
                 trials += self._trials(decision)
             elif trials:

@@ -11,7 +11,7 @@ from taut.definition import Definition
 from taut.errors import InputError, nearest
 from taut.space.expression import Expression
 
-__all__ = ["Verdict", "needed", "numbers", "verdict"]
+__all__ = ["Verdict", "needed", "numbers", "verdict", "writable"]
 
 
 class Verdict(NamedTuple):
@@ -43,7 +43,7 @@ def verdict(
     found = numbers(values)
     kept = {name: value if math.isfinite(value) else None for name, value in found.items()}
     if error is not None:
-        return Verdict("failed", kept, error)
+        return Verdict("failed", kept, writable(error))
     if pruned:
         return Verdict("pruned", kept, None)
     for name in must:
@@ -53,6 +53,11 @@ def verdict(
         if not math.isfinite(found[name]):
             return Verdict("failed", kept, f"{name} is {found[name]}: the run diverged or divided by zero")
     return Verdict("complete", kept, None)
+
+
+def writable(text: str) -> str:
+    """`text` with what UTF-8 cannot hold (lone surrogates of undecodable file names) spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:

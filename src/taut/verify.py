@@ -155,4 +155,4 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def _close(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return bool(np.isclose(one, other, rtol=_ROUNDING, atol=0.0))
-    return bool(one == other)
+    return msgspec.json.encode(one) == msgspec.json.encode(other)

@@ -386,7 +386,7 @@ def test_sample_refuses_two_names_for_one_variable(home: Home) -> None:
     said = home.taut("sample", "study.toml", "--index", "0", "--format", "shell", code=2)
     assert said.out == ""
     assert said.err == (
-        "taut: 'kind_a' cannot be the shell variable kind_a, which is taken; use --format json or args\n"
+        "taut: 'kind_a' cannot be the shell variable kind_a, which is another parameter's; use --format json or args\n"
     )
     assert (
         "--kind.a p --kind_a a" in home.taut("sample", "study.toml", "--index", "0", "--format", "args").out
@@ -425,7 +425,7 @@ def test_a_study_without_trials(home: Home) -> None:
 def test_a_spoiled_definition(home: Home) -> None:
     home.taut("run", "study.toml")
     home.write("runs/demo/definition/0000.json", "garbage")
-    for command in ("status", "trials", "verify", "worker", "run"):
+    for command in ("status", "verify", "run"):
         said = home.taut(command, "runs/demo", code=1)
         assert said.out == ""
         assert home.masked(said.err) == (

@@ -416,6 +416,7 @@ TUNE = """\
 import os, time
 
 def objective(x, kind):
+    print("x is", x)
     if kind == "b":
         raise ValueError(f"{x} is odd")
     return {"loss": (x - 0.3) ** 2, "size": 1}
@@ -456,10 +457,11 @@ def test_a_function(home: Home, workers: str) -> None:
     assert [record["state"] for record in records] == ["complete", "complete", "failed", "failed"]
     assert records[1]["values"] == {"loss": (X[1] - 0.3) ** 2, "size": 1}
     assert f"ValueError: {X[2]} is odd" in records[2]["error"]
-    assert f'{home.path}/tune.py", line 5, in objective' in records[2]["error"]
+    assert f'{home.path}/tune.py", line 6, in objective' in records[2]["error"]
     assert f"{X[2]} is odd" in home.taut("trials", "study.toml").out
     assert home.taut("verify", "study.toml").out == "all 4 suggestions reproduced\n"
-    assert "look at:  runs/demo  (the study)\n          taut trials runs/demo" in said.out
+    assert (home.path / "runs/demo/trials/1/stdout").read_text() == f"x is {X[1]}\n"
+    assert "x is" not in said.out
 
 
 def test_a_function_of_a_trial(home: Home, tmp_path: Path) -> None:

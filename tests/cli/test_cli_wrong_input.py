@@ -144,6 +144,10 @@ WRONG = [
         "taut: --on slurm: only local is built so far; leave --on out to run on this machine",
     ),
     Wrong(
+        "run study.toml --dir .",
+        "taut: --dir: . holds other files; give a directory of its own, such as runs/demo",
+    ),
+    Wrong(
         "run study.toml --dir train.py",
         "taut: --dir: train.py is a file; give a directory for the study",
     ),

@@ -148,33 +148,13 @@ def test_a_text_never_becomes_another_argument(text: str, style: Style) -> None:
         assert len(spelled) == 1 and spelled[0].endswith(f"x={text}")
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            ["p", "{learning_rat}"],
-            "command: {learning_rat} is not a parameter; placeholders are the parameters' names and "
-            "{args}, {base}, {config}, {trial}, {trial_dir}; did you mean 'learning_rate'?",
-        ),
-        (["p", "--x={args}"], "command: '--x={args}': {args} becomes several words and must stand alone"),
-        (["p", "{"], "command: '{' in '{' is no placeholder; write {{ and }} for literal braces"),
-        (["p", "a}b"], "command: '}' in 'a}b' is no placeholder; write {{ and }} for literal braces"),
-        (
-            ["p", '{"a": 1}'],
-            "command: '{\"a\": 1}' in '{\"a\": 1}' is no placeholder; write {{ and }} for literal braces",
-        ),
-        (["p", "{}"], "command: '{}' in '{}' is no placeholder; write {{ and }} for literal braces"),
-        (
-            ["p", "{trial}"],
-            "command: {trial} has a meaning of its own, and there is a parameter 'trial' too; "
-            "rename the parameter",
-        ),
-    ],
-)
-def test_errors(words: list[str], message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        Template(words, "--k v", ["learning_rate", "trial"])
-    assert str(caught.value) == message
+def test_a_lone_brace() -> None:
+    with pytest.raises(InputError, match="has a single }"):
+        Template(["p", "a}b"], "--k v")
+
+
+def test_a_dotted_parameter_by_name() -> None:
+    assert expand("p", "--lr={model.lr}", params={"model.lr": 0.5}) == ["p", "--lr=0.5"]
 
 
 def test_a_list_with_an_option_in_it() -> None:

@@ -234,12 +234,6 @@ def test_a_parameter_can_be_too_long_or_impossible(bench: Bench) -> None:
             "the parameter as {learn_rate} in the command; did you mean 'learning_rate'?",
         ),
         (
-            ("true", "{learn_rate}"),
-            {"parameters": ["learning_rate"]},
-            "command: {learn_rate} is not a parameter; placeholders are the parameters' names and "
-            "{args}, {base}, {config}, {trial}, {trial_dir}; did you mean 'learning_rate'?",
-        ),
-        (
             ("true",),
             {"cwd": "nowhere"},
             "cwd: the directory 'nowhere' does not exist (looked for BASE/nowhere)",

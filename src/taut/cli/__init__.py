@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from types import FrameType
@@ -69,8 +70,10 @@ def cli() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
+    _open_standard_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has it ignored
+            signal.signal(number, _interrupt)
     try:
         code = cli.main(argv, prog_name="taut", standalone_mode=False)
         sys.stdout.flush()
@@ -91,7 +94,26 @@ def main(argv: list[str] | None = None) -> None:
         name = f"{error.filename}: " if error.filename else ""
         click.echo(f"taut: {name}{error.strerror}", err=True)
         code = 1
+    _flush()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_standard_streams() -> None:
+    """Fill closed descriptors 0 to 2, which a log would take else, and be written to by whoever prints."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
+
+
+def _flush() -> None:
+    """Write out what is left; where nobody takes it, keep the interpreter from complaining at its end."""
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

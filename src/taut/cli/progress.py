@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import time
@@ -54,19 +55,32 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
+
+    # The study goes on, whatever becomes of the terminal or pipe that it talks to.
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            click.echo(text)
+
+    def _draw(self, line: str | None = None) -> None:
+        with contextlib.suppress(OSError):
+            if line is not None:
+                self._live.console.print(line, highlight=False, markup=False)
+            self._live.update(self._text(), refresh=True)
 
     def told(self, numbers: Sequence[int]) -> None:
         """These trials, often none, have just finished."""
         for record in self._study.store.snapshot.records(numbers) if numbers else ():
             better = self._note_best()
             if self._live is None:
-                click.echo(_line(record, better))
+                self._say(_line(record, better))
             elif better or record.state == "failed":
-                self._live.console.print(_line(record, better), highlight=False)
+                self._draw(_line(record, better))
         if self._live is not None and time.monotonic() - self._drawn > _EVERY:
             self._drawn = time.monotonic()
-            self._live.update(self._text(), refresh=True)
+            self._draw()
 
     def _note_best(self) -> bool:
         ranking = self._study.ranking[:1]

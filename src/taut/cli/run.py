@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -211,7 +212,10 @@ def _work(
     except KeyboardInterrupt:
         study.close()
         safe = study.store.snapshot.n_finished
-        click.echo(f"interrupted: {safe} finished trials are safe in {folder}; go on with: {again}", err=True)
+        with contextlib.suppress(OSError):  # the terminal may be what has just gone
+            click.echo(
+                f"interrupted: {safe} finished trials are safe in {folder}; go on with: {again}", err=True
+            )
         return 130
     study.close()
     return epilogue(study, folder, why, time.monotonic() - began)
@@ -236,6 +240,7 @@ def _executor(definition: Definition, folder: Path, slots: int) -> Executor:
             main=must[0],
             base=str(base),
             timeout=asked.timeout,
+            capture=True,
         )
     raise InputError(
         f"{folder}: this study was made by a Python program and names no command; run that program, "

@@ -84,8 +84,9 @@ def _shell(params: dict[str, Any]) -> str:
     for name, value in params.items():
         variable = re.sub(r"\W", "_", name)
         if variable in variables or variable in ("PATH", "IFS", "HOME"):
+            whose = "another parameter's" if variable in variables else "the shell's own"
             raise InputError(
-                f"{name!r} cannot be the shell variable {variable}, which is taken; use --format json or args"
+                f"{name!r} cannot be the shell variable {variable}, which is {whose}; use --format json or args"
             )
         variables[variable] = shlex.quote(value if isinstance(value, str) else json.dumps(value))
     return "\n".join(f"{variable}={text}" for variable, text in variables.items())

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from taut.errors import InputError, nearest
+from taut.commandline import OWN, pieces
+from taut.errors import InputError
 
-__all__ = ["OWN", "Style", "Template", "spell", "text_of"]
+__all__ = ["Style", "Template", "spell", "text_of"]
 
 Style = Literal["--k v", "--k=v", "k=v", "a.b=v"]
 
-OWN = ("args", "base", "config", "trial", "trial_dir")
-"""Placeholders that are no parameters."""
-
-_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|([{}])|[^{}]+")
 _AT = ("command",)
 
 
@@ -85,22 +82,12 @@ Word = tuple["str | Slot", ...]
 
 
 class Template:
-    """A parsed command. `names` are the placeholders that it uses.
+    """A parsed command. `names` are the placeholders that it uses (`taut.commandline.check` has checked them)."""
 
-    parameters: names of the space, to refuse unknown placeholders; None leaves that unchecked.
-    Raises `InputError` for a lone brace, an unknown placeholder, or ``{args}`` within a longer word.
-    """
-
-    def __init__(self, words: Sequence[str], style: Style, parameters: Collection[str] | None = None) -> None:
+    def __init__(self, words: Sequence[str], style: Style) -> None:
         self._style = style
         parsed = [_parse(word) for word in words]
         self.names = frozenset(part.name for word in parsed for part in word if isinstance(part, Slot))
-        for text, word in zip(words, parsed, strict=True):
-            if Slot("args") in word and len(word) > 1:
-                raise InputError(f"{text!r}: {{args}} becomes several words and must stand alone", _AT)
-        if parameters is not None:
-            for name in sorted(self.names):
-                _check(name, parameters)
         self._words = _paired(parsed)
 
     def expand(self, params: Mapping[str, Any], places: Mapping[str, str]) -> list[str]:
@@ -170,34 +157,9 @@ def _paired(words: Sequence[Word]) -> list[Word | Pair]:
 
 def _parse(text: str) -> Word:
     parts: list[str | Slot] = []
-    for token in _TOKEN.finditer(text):
-        found, name, brace = token[0], token[1], token[2]
-        if brace is not None or (name is not None and not name.isidentifier()):
-            raise InputError(
-                f"{found!r} in {text!r} is no placeholder; write {{{{ and }}}} for literal braces", _AT
-            )
+    for literal, name in pieces(text):
+        if literal:
+            parts.append(literal)
         if name is not None:
             parts.append(Slot(name))
-            continue
-        literal = found[0] if found in ("{{", "}}") else found
-        if parts and isinstance(parts[-1], str):
-            literal = parts.pop() + literal  # type: ignore[operator]
-        parts.append(literal)
     return tuple(parts)
-
-
-def _check(name: str, parameters: Collection[str]) -> None:
-    if name in OWN:
-        if name in parameters:
-            raise InputError(
-                f"{{{name}}} has a meaning of its own, and there is a parameter {name!r} too; "
-                "rename the parameter",
-                _AT,
-            )
-    elif name not in parameters:
-        own = ", ".join(f"{{{known}}}" for known in OWN)
-        raise InputError(
-            f"{{{name}}} is not a parameter; placeholders are the parameters' names and {own}"
-            f"{nearest(name, [*parameters, *OWN])}",
-            _AT,
-        )

@@ -6,6 +6,7 @@ once, pickled by the parent itself.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -15,7 +16,7 @@ from multiprocessing.connection import Connection
 import msgspec
 
 from taut.errors import InputError
-from taut.executors.base import Outcome, Report, Task
+from taut.executors.base import Executor, Outcome, Report, Task
 from taut.executors.objective import Objective, call, load, note, takes_trial
 from taut.trial import Trial
 from taut.verdict import numbers
@@ -33,6 +34,7 @@ class Setup(msgspec.Struct, frozen=True):
     optional: list[str]  # those that not every trial has
     main: str  # the metric that a bare number is the value of
     slots: int  # children side by side
+    capture: bool  # whether what a trial prints goes to files in its directory
     pruning: bool  # whether `should_stop` has anybody to ask
 
 
@@ -102,9 +104,22 @@ def main(descriptor: int) -> None:
             task = msgspec.msgpack.decode(connection.recv_bytes(), type=Task)
         except EOFError:
             return  # the worker is done with us, or gone
+        if setup.capture and task.directory is not None:
+            _capture(task)
         trial = Trial(task.number, task.attempt, task.params, pipe, seed=task.seed, directory=task.directory)
         outcome = call(objective, trial, with_trial, setup.main)
+        sys.stdout.flush()
         connection.send_bytes(encode(_plain(outcome)))
+
+
+def _capture(task: Task) -> None:
+    """Send what this process prints to `stdout` and `stderr` in the trial's directory, as for commands."""
+    folder = Executor.trial_directory(task)
+    suffix = f".{task.attempt}" if task.attempt else ""
+    for stream, name in ((sys.stdout, "stdout"), (sys.stderr, "stderr")):
+        stream.flush()
+        with open(folder / f"{name}{suffix}", "wb") as file:
+            os.dup2(file.fileno(), stream.fileno())
 
 
 def _load(setup: Setup) -> tuple[Objective, bool]:

@@ -45,8 +45,8 @@ class CommandExecutor(Executor):
     slots: how many commands run at the same time.
     objectives, needed: metrics that must come back (needed: those that conditions name); a trial
         without one of them has failed.
-    parameters: names of the space. Given, a placeholder or a key that does not exist is found here
-        rather than in the first trial.
+    parameters: names of the space. Given, a configuration file without one of them is found here rather
+        than in the first trial.
 
     Raises `InputError`, before anything is started or written, for a program that does not exist, a
     wrong template, a configuration file without a parameter's key, or a wrong `[results]`.
@@ -78,7 +78,7 @@ class CommandExecutor(Executor):
 
         check_script(evaluation.command, base, self._cwd)
         words = [anchored(word, base, self._cwd) for word in evaluation.command]
-        self._template = Template(words, evaluation.style, parameters)
+        self._template = Template(words, evaluation.style)
         self._program = find_program(self._template.program(str(base)), self._cwd or base)
         self._config = _config(evaluation, base, self._template, parameters)
 

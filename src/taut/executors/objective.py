@@ -12,7 +12,7 @@ from typing import Any
 from taut.errors import InputError, nearest
 from taut.executors.base import Outcome
 from taut.trial import Trial, TrialPruned
-from taut.verdict import numbers
+from taut.verdict import numbers, writable
 
 __all__ = ["Objective", "call", "load", "note", "takes_trial"]
 
@@ -114,4 +114,4 @@ def call(objective: Objective, trial: Trial, with_trial: bool, main: str) -> Out
 def _trace(error: BaseException) -> str:
     """The traceback from the objective on: our own frame above it tells the user nothing."""
     below = error.__traceback__.tb_next if error.__traceback__ else None
-    return "".join(traceback.format_exception(type(error), error, below)).rstrip()
+    return writable("".join(traceback.format_exception(type(error), error, below)).rstrip())

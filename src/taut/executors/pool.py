@@ -41,7 +41,8 @@ class PoolExecutor(Executor):
     are sent by value, so no ``if __name__ == "__main__"`` is needed.
 
     names: of the space's parameters. optional: those that not every trial has. main: the metric that a bare number is the value of. base: goes in
-    front of the import path. timeout: seconds that a trial may take, loading not included. asked: answers
+    front of the import path. timeout: seconds that a trial may take, loading not included. capture: send what trials
+    print to files in their directories. asked: answers
     `trial.should_stop()` for (number, attempt).
 
     Raises `InputError` when the objective cannot be loaded.
@@ -57,6 +58,7 @@ class PoolExecutor(Executor):
         main: str,
         base: str | None = None,
         timeout: float | None = None,
+        capture: bool = False,
         asked: Callable[[int, int], bool] | None = None,
     ) -> None:
         self.slots = slots
@@ -72,6 +74,7 @@ class PoolExecutor(Executor):
             optional=list(optional),
             main=main,
             slots=slots,
+            capture=capture,
             pruning=asked is not None,
         )
         self._children: list[_Child] = []
