@@ -39,7 +39,8 @@ class Service(NamedTuple):
 def work(name: str, path: str, seconds: float, start: Any, stamps: Any) -> None:
     """One worker: when each of its trials was evaluated, in seconds after the start.
 
-    It imports what it measures and nothing else.
+    It imports what it measures and nothing else, and tries a study in memory first: what is loaded with the
+    first trial is not what this is about.
     """
     found: list[float] = []
 
@@ -63,14 +64,22 @@ def work(name: str, path: str, seconds: float, start: Any, stamps: Any) -> None:
 
         def run() -> None:
             loaded.optimize(objective, timeout=seconds)
+
+        optuna.create_study(sampler=optuna.samplers.RandomSampler()).optimize(objective, n_trials=3)
     else:
         import taut
 
         study = taut.Study(path)
 
-        def run() -> None:
-            study.run(lambda trial: evaluated(**trial.params), hours=seconds / 3600)
+        def objective(trial: Any) -> float:
+            return evaluated(trial.params["x"], trial.params["y"])
 
+        def run() -> None:
+            study.run(objective, hours=seconds / 3600)
+
+        taut.Study(None, study.space, minimize="loss").run(objective, trials=3)
+
+    found.clear()
     start.wait()
     begin = time.monotonic()
     run()

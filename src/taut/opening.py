@@ -30,31 +30,41 @@ def open_store(
 
     Raises `InputError`, with nothing written, for a wrong or conflicting definition.
     """
+    if path is not None and path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; give a directory for the study", ("path",))
     journal: Journal = MemoryJournal() if path is None else FileJournal(path, clock)
     known = journal.revisions(0)
-    now = known[-1] if known else None
-    wanted = define(now)
-    if wanted is None:
-        raise InputError(
-            'a study needs a space: Study(path, taut.Space(...), minimize="loss")'
-            if path is None
-            else f"{path}: there is no study here; give a space and a metric to create one, or check the path"
-        )
-    if now is not None:
+
+    def change(now: Definition) -> Definition:
+        wanted = define(now) or now
         wanted = msgspec.structs.replace(wanted, name=now.name)
-    if wanted != now:
-        wanted.check()
-        make_sampler(wanted, wanted.parsed_space())
-    if now is not None and wanted != now:
-        _check_change(path, now, wanted)
-    snapshot = Snapshot(known[0] if known else wanted)
+        if wanted != now:
+            _check(wanted)
+            _check_change(path, now, wanted)
+        return wanted
+
+    if not known:
+        new = define(None)
+        if new is None:
+            raise InputError(
+                'a study needs a space: Study(path, taut.Space(...), minimize="loss")'
+                if path is None
+                else f"{path}: there is no study here; give a space and a metric to create one, or check the path"
+            )
+        _check(new)
+        return Store(journal, Snapshot(new), make_sampler, clock, saved=path is None)
+    snapshot = Snapshot(known[0])
     for definition in known[1:]:
         snapshot.revise(definition)
-    store = Store(journal, snapshot, make_sampler, clock, saved=bool(known) or path is None)
-    if wanted != snapshot.definition:
-        store.revise(wanted)
+    store = Store(journal, snapshot, make_sampler, clock)
+    store.revise(change)
     store.refresh()
     return store
+
+
+def _check(definition: Definition) -> None:
+    definition.check()
+    make_sampler(definition, definition.parsed_space())
 
 
 def make_sampler(definition: Definition, space: Space) -> Sampler:

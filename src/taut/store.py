@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -35,7 +35,6 @@ _LARGEST_BLOCK = 256
 _SHARES = 32  # a block is at most this part of what is left, so that the end is shared
 _WEIGHT = 0.05  # of the latest trial in the running mean of their time
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
-_TAKEN_AFTER = 6.0  # ... and after which others take them, were it too busy to do so itself
 _MASK = 2**64 - 1
 
 
@@ -50,6 +49,8 @@ class Ended(msgspec.Struct, frozen=True):
 class Store:
     """A journal and its fold.
 
+    held: trial numbers that this process has claimed and not used. taken: attempts that are known to be claimed by
+    others, by (number, attempt): by which writer, and since when that is known.
     make_sampler: builds the sampler that a definition asks for. saved: whether the journal has the
     definition; if not, it is written before the first event, so that looking leaves no trace.
     """
@@ -67,15 +68,12 @@ class Store:
         self.clock = clock
         self._make_sampler = make_sampler
         self._saved = saved
-        self._held: deque[int] = deque()
+        self.held: deque[int] = deque()
         self._claimed = 0.0  # when the numbers that are held were claimed
         self._pace = math.inf  # running mean of the seconds that each of our trials takes
         self._ended = time.monotonic()  # when the latest of them ended
-        self._taken: dict[
-            tuple[int, int], tuple[int, float]
-        ] = {}  # whose attempts we know to be claimed, and since when
+        self.taken: dict[tuple[int, int], tuple[int, float]] = {}
         self._noted: dict[int, int] = {}  # what the last recorded decision of ours had seen
-        self._gaps: dict[int, tuple[int | None, float]] = {}
         self._looked = -np.inf
         self._take_definition()
 
@@ -114,16 +112,18 @@ class Store:
             self.snapshot.revise(definition)
             self._take_definition()
 
-    def revise(self, definition: Definition) -> None:
-        """Add a revision of the definition, after whatever others have added meanwhile."""
-        if not self._saved:
-            self.snapshot.revisions[-1] = definition
+    def revise(self, change: Callable[[Definition], Definition]) -> None:
+        """Add a revision: what `change` makes of the latest definition, which others may have changed meanwhile."""
+        self._revise()
+        while (wanted := change(self.snapshot.definition)) != self.snapshot.definition:
+            if not self._saved:
+                self.snapshot.revisions[-1] = wanted
+            elif not self.journal.revise(len(self.snapshot.revisions), wanted):
+                self._revise()
+                continue
+            else:
+                self.snapshot.revise(wanted)
             self._take_definition()
-            return
-        while not self.journal.revise(len(self.snapshot.revisions), definition):
-            self._revise()
-        self.snapshot.revise(definition)
-        self._take_definition()
 
     # ------------------------------------------------------------------ deciding
 
@@ -137,15 +137,15 @@ class Store:
         self.refresh(force=False)
         self._check_format()
         while True:
-            if self._held and time.monotonic() - self._claimed > _HELD:
+            if self.held and time.monotonic() - self._claimed > _HELD:
                 self.give_back("its worker was busy with another trial")
-            hands = Hands(self._held, self.journal.frontier, self._taken, batch, free)
+            hands = Hands(self.held, self.journal.frontier, self.taken, batch, free)
             decision = decide(self.snapshot, self.proposals, hands, self.clock.now())
             if isinstance(decision, Claim):
                 self._claim(decision.limit, free, ahead and not batch)
             elif isinstance(decision, Start):
                 if self._secure(decision):
-                    self._write(self._started(decision))
+                    self.write(self._started(decision))
                     return decision
             elif isinstance(decision, Done) or not self._looks_again():
                 return decision
@@ -176,20 +176,20 @@ class Store:
             share = (limit - self.journal.frontier) / _SHARES
             block = max(free, int(min(_BLOCK_TIME / self._pace, _LARGEST_BLOCK, share)))
         self._claimed = time.monotonic()
-        self._held.extend(self.journal.claim(block, limit) or ())
+        self.held.extend(self.journal.claim(block, limit) or ())
 
     def _secure(self, start: Start) -> bool:
         """Make sure that nobody else starts this; False if somebody does."""
         if start.attempt == 0:
             for _ in start.numbers:
-                self._held.popleft()
+                self.held.popleft()
             return True
         self._open()
         (number,) = start.numbers
         holder = self.journal.claim_attempt(number, start.attempt)
         if holder == self.journal.writer:
             return True
-        self._taken[number, start.attempt] = holder, time.monotonic()
+        self.taken[number, start.attempt] = holder, time.monotonic()
         return False
 
     def _started(self, start: Start) -> list[Event]:
@@ -242,7 +242,8 @@ class Store:
             )
         self._saved = True
 
-    def _write(self, events: Sequence[Event], durable: bool = False) -> None:
+    def write(self, events: Sequence[Event], durable: bool = False) -> None:
+        """Append and fold."""
         self._open()
         self.journal.append(events, durable)
         self.snapshot.apply(self.journal.writer, events)
@@ -250,7 +251,7 @@ class Store:
     def report(self, number: int, attempt: int, step: float, values: Mapping[str, float]) -> None:
         """Write down intermediate values (not flushed to disk: losing one costs nothing)."""
         finite = {name: value if np.isfinite(value) else None for name, value in values.items()}
-        self._write([Reported(n=number, a=attempt, s=step, y=finite, t=self.clock.now())])
+        self.write([Reported(n=number, a=attempt, s=step, y=finite, t=self.clock.now())])
 
     def finish(self, ended: Sequence[Ended]) -> None:
         """Write down results; when this returns they are on the disk, all with one flush."""
@@ -268,7 +269,7 @@ class Store:
                     error=msgspec.UNSET if error is None else error,
                 )
             )
-        self._write(events, durable=True)
+        self.write(events, durable=True)
         self._note_pace(len(ended))
         if any(self.journal.contested(end.number, end.attempt) for end in ended):
             self.refresh()
@@ -290,42 +291,7 @@ class Store:
         """Give trials back to the queue."""
         now = self.clock.now()
         if attempts:
-            self._write([Released(n=n, a=a, why=why, blame=blame, t=now) for n, a in attempts], durable=True)
-
-    # ------------------------------------------------------------------ the dead
-
-    def reap(self) -> int:
-        """Find what dead workers left and give it back to the queue; how many trials that were.
-
-        That is: running trials of writers that died, numbers that they claimed and never used, attempts
-        that they claimed and never began. Numbers that a living worker holds too long are taken as well.
-        """
-        self.refresh()
-        suspects = self._suspects()
-        self._look_at(suspects)  # claims are seen at once, and may be made by a worker that began just now
-        dead = {writer: why for writer in suspects if (why := self._lost(writer))}
-        if dead:
-            self._look_at(dead)  # their last words; nothing can follow
-        now = self.clock.now()
-        found: list[Event] = []
-        running = self.snapshot.where(State.RUNNING)
-        for n, writer in zip(running.tolist(), self.snapshot.writer[running].tolist(), strict=True):
-            if writer in dead:
-                attempt = int(self.snapshot.attempt[n])
-                found.append(Released(n=n, a=attempt, why=dead[writer], blame=True, t=now))
-        for (n, attempt), (writer, since) in list(self._taken.items()):
-            if self.snapshot.next_attempt(n) > attempt:
-                del self._taken[n, attempt]
-            elif writer in dead or time.monotonic() - since > _TAKEN_AFTER:
-                why = f"worker {writer} did not begin it"
-                found.append(Released(n=n, a=attempt, why=why, blame=False, t=now))
-        for n, (writer, since) in self._idle().items():
-            if writer is None or writer in dead or time.monotonic() - since > _TAKEN_AFTER:
-                why = f"worker {writer} did not begin it" if writer is not None else "nobody holds it"
-                found.append(Released(n=n, a=0, why=why, blame=False, t=now))
-        if found:
-            self._write(found)
-        return len(found)
+            self.write([Released(n=n, a=a, why=why, blame=blame, t=now) for n, a in attempts], durable=True)
 
     def check_progress(self) -> None:
         """While this process waits with nothing in its hands: raise `StudyError` if it waits for itself."""
@@ -337,36 +303,6 @@ class Store:
                 f'study.tell({n}, ...) how it went, or study.fail({n}, "why")'
             )
 
-    def gone(self) -> list[str]:
-        """Why writers with something open are dead, as far as can be told from here."""
-        return [why for writer in sorted(self._suspects()) if (why := self._lost(writer))]
-
-    def _look_at(self, writers: Iterable[int]) -> None:
-        """Read all that these writers have written, also where a network file system shows it late."""
-        for writer in writers:
-            self.journal.look(writer)
-        self.refresh()
-
-    def _lost(self, writer: int) -> str | None:
-        if writer in self.snapshot.closed and writer != self.journal.writer:
-            return f"worker {writer} ended without telling how it went"
-        return self.journal.lost(writer, self.snapshot.writers.get(writer))
-
-    def _suspects(self) -> set[int]:
-        """Writers that have something open: asking about them is worth its cost."""
-        suspects = set(np.unique(self.snapshot.writer[self.snapshot.where(State.RUNNING)]).tolist())
-        suspects.update(writer for writer, _ in self._taken.values())
-        suspects.update(writer for writer, _ in self._idle().values() if writer is not None)
-        return suspects - {self.journal.writer}
-
-    def _idle(self) -> dict[int, tuple[int | None, float]]:
-        """Numbers that others claimed and did not use yet: who has them, and since when we know."""
-        mine, now = set(self._held), time.monotonic()
-        numbers = self.snapshot.where(State.RESERVED).tolist()
-        numbers += range(self.snapshot.size, self.journal.frontier)
-        self._gaps = {n: self._gaps.get(n) or (self.journal.holder(n), now) for n in numbers if n not in mine}
-        return self._gaps
-
     def close(self) -> None:
         """Give back what is held and end our log. Safe to call twice; the store can still be read."""
         self.give_back("its worker ended before it began")
@@ -374,6 +310,6 @@ class Store:
 
     def give_back(self, why: str) -> None:
         """Let others have the numbers that were claimed and not used."""
-        unused = [(n, 0) for n in self._held if n >= self.snapshot.size or self.snapshot.next_attempt(n) == 0]
-        self._held.clear()
+        unused = [(n, 0) for n in self.held if n >= self.snapshot.size or self.snapshot.next_attempt(n) == 0]
+        self.held.clear()
         self.release(unused, why, blame=False)

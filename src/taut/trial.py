@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+
+from taut.errors import InputError
 
 __all__ = ["Channel", "State", "Trial", "TrialPruned", "TrialRecord"]
 
@@ -80,8 +83,10 @@ class Trial:
 
     def report(self, /, step: float, **values: float) -> None:
         """Say how far the trial is: `step` (epoch, tokens, ...) and any metrics at that step."""
-        self.last.update(values)
+        if not math.isfinite(step):
+            raise InputError(f"{step} is not a step; count epochs, tokens or whatever grows", ("step",))
         self._channel.report(self, float(step), values)
+        self.last.update(values)
 
     def should_stop(self) -> bool:
         """Whether the pruner gives this trial up; then `tell` what there is, or raise `TrialPruned`."""
@@ -94,6 +99,14 @@ class Trial:
         objective that `study.run` calls it is kept, and written when the objective returns.
         """
         self._channel.tell(self, values)
+
+    def speaks_to(self, channel: Channel) -> bool:
+        """Whether `channel` is the one that handed this trial out."""
+        return self._channel is channel
+
+    def is_below(self, study: Path | None) -> bool:
+        """Whether this is a trial of the study in the directory `study`."""
+        return study is not None and self._directory == f"{study}/trials/{self.number}"
 
     def __repr__(self) -> str:
         return f"Trial(number={self.number}, attempt={self.attempt}, params={self.params})"

@@ -60,14 +60,21 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def _short(value: object) -> str:
+    try:
+        return reprlib.repr(value)
+    except Exception:  # a number of more digits than Python prints, a type that cannot show itself
+        return "a value"
+
+
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:
     """Metrics as plain floats; accepts whatever `float()` does, NumPy and PyTorch scalars among it."""
     found = {}
     for name, value in values.items():
         try:
             found[str(name)] = float(value)
-        except (TypeError, ValueError):
+        except Exception:  # whatever a type's own conversion raises
             raise InputError(
-                f"{name} = {reprlib.repr(value)} ({type(value).__name__}) is not a number; give a float: loss.item()"
+                f"{name} = {_short(value)} ({type(value).__name__}) is not a number; give a float: loss.item()"
             ) from None
     return found

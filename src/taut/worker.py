@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from taut.decide import Done, Start, Wait
 from taut.errors import InputError
 from taut.executors.base import Died, Executor, Message, Outcome, Report, Task
+from taut.reaper import Reaper
 from taut.store import Ended, Store
 from taut.verdict import Verdict, verdict
 
@@ -16,7 +18,6 @@ __all__ = ["Mode", "Worker"]
 
 Mode = Literal["sequential", "batch", "async"]
 
-_REAP = 2.0  # seconds between looks for dead workers
 _PATIENCE = 0.5  # seconds at most between two looks while waiting for others
 _POLL = 0.25  # seconds at most that a request to stop waits for
 
@@ -45,7 +46,7 @@ class Worker:
         self._deadline = float("inf") if deadline is None else deadline
         self._told = told
         self._running: dict[tuple[int, int], Task] = {}
-        self._reaped = -float("inf")
+        self._reaper = Reaper(store)
         self._stopping = False
 
     def run(self) -> str:
@@ -70,7 +71,7 @@ class Worker:
     def _loop(self) -> str:
         pause = 0.0
         while True:
-            self._reap()
+            self._reaper.look()
             ending = self._fill()
             if self._running:
                 messages = self.executor.poll(_POLL)
@@ -106,7 +107,7 @@ class Worker:
     def _record(self, messages: Sequence[Message]) -> None:
         ended: list[Ended] = []
         for message in messages:
-            if isinstance(message, Report):
+            if isinstance(message, Report) and math.isfinite(message.step):
                 self.store.report(message.number, message.attempt, message.step, message.values)
             elif isinstance(message, Outcome):
                 ended.append(Ended(message.number, message.attempt, self._judge(message)))
@@ -125,12 +126,6 @@ class Worker:
             return verdict(self.store.must, outcome.values, outcome.error, outcome.pruned)
         except InputError as problem:  # the objective returned something that is not a number
             return Verdict("failed", {}, str(problem))
-
-    def _reap(self) -> None:
-        now = time.monotonic()
-        if now - self._reaped > _REAP:
-            self.store.reap()
-            self._reaped = time.monotonic()
 
     def _abort(self) -> None:
         try:

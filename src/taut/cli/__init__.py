@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
         code = 0
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        click.echo(f"taut: {name}{error.strerror}", err=True)
+        click.echo(f"taut: {name}{error.strerror or error}", err=True)
         code = 1
     _flush()
     sys.exit(code if isinstance(code, int) else 0)

@@ -86,6 +86,11 @@ def run(
     folder = Path(directory) if directory is not None else place(path, definition.name)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a directory for the study", ("--dir",))
+    if folder.exists() and not (folder / "definition").exists() and any(folder.iterdir()):
+        own = place(Path(path.name), definition.name)
+        raise InputError(
+            f"{folder} holds other files; give a directory of its own, such as {own}", ("--dir",)
+        )
     try:
         return _work(_portable(definition, folder), folder, workers, mode, seconds, again, file=path)
     except InputError as error:
@@ -174,10 +179,6 @@ def _work(
     file: Path | None = None,
 ) -> int:
     """Take part in the study until it is done. again: the command that goes on after an interruption."""
-    if definition.budget == Budget() and seconds is None:
-        raise InputError(
-            "no end is in sight: add [budget] trials = 100 to the file, or give --trials or --for"
-        )
     local = definition.on.get("local", {})
     slots: int = local.get("workers", 1) if workers is None else workers
     executor = _executor(definition, folder, slots)  # before anything is written: it may refuse the command

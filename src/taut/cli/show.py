@@ -12,6 +12,7 @@ import msgspec
 from taut.cli.common import locate, metrics_text, open_study, seconds_text, value_text
 from taut.cli.progress import last_line
 from taut.errors import InputError
+from taut.reaper import Reaper
 from taut.study import Study
 from taut.trial import State, TrialRecord
 
@@ -63,7 +64,7 @@ def _status(study: Study, directory: str) -> str:
     for record in list(study.pareto)[:20] if len(study.definition.objectives) > 1 else _top(study):
         params = "  ".join(f"{name}={value_text(value)}" for name, value in record.params.items())
         lines.append(f"best: trial {record.number}  {metrics_text(record.values)}  ({params})")
-    gone = study.store.gone()
+    gone = Reaper(study.store).gone()
     if gone:
         lines.append(
             f"dead workers: {len(gone)} ({'; '.join(gone[:3])}); the next worker takes their trials over"

@@ -54,9 +54,9 @@ def takes_trial(objective: Objective, names: Collection[str], optional: Collecti
         parameters = inspect.signature(objective).parameters.values()
     except (TypeError, ValueError):
         return True  # a builtin without a signature
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return False
-    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p for p in parameters if p.default is p.empty and p.kind not in stars]
     if len(required) == 1 and (required[0].name == "trial" or required[0].name not in names):
         return True
     takes = {p.name for p in parameters}
@@ -68,7 +68,7 @@ def takes_trial(objective: Objective, names: Collection[str], optional: Collecti
                 f"give it a default ({p.name}=None), or write {label}(trial) and read trial.params"
             )
     missing = [p.name for p in required if p.name not in names]
-    unknown = [name for name in names if name not in takes]
+    unknown = [] if rest else [name for name in names if name not in takes]
     if missing or unknown:
         problem = (
             f"asks for {', '.join(missing)}, which the space does not have"
@@ -93,7 +93,7 @@ def call(objective: Objective, trial: Trial, with_trial: bool, main: str) -> Out
     """Evaluate `trial`. `main` names the objective that a bare number is the value of."""
     try:
         result = objective(trial) if with_trial else objective(**trial.params)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if trial.told:
             return Outcome(trial.number, trial.attempt, trial.last)
         if isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -94,6 +95,11 @@ class Space:
         ):
             found |= more
         return frozenset(found)
+
+    @cached_property
+    def holds_lists(self) -> bool:
+        """Whether a parameter's value can be a list, which a copy of the params would share."""
+        return any(isinstance(value, list) for p in self.columns for value in getattr(p, "values", ()))
 
     @property
     def start(self) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""Asking for trials and telling how they went, with everything checked that a user may get wrong."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taut.decide import Start
+from taut.errors import InputError, StudyError
+from taut.store import Ended, Store
+from taut.trial import Trial
+from taut.verdict import numbers, verdict
+
+__all__ = ["AskTell"]
+
+
+class AskTell:
+    """Hands out a store's trials; also the channel that they speak through (`taut.trial.Channel`)."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def ask(self, count: int) -> list[Trial]:
+        """Up to `count` trials; fewer where the budget ends. Raises `StudyError` if there is none at all."""
+        trials: list[Trial] = []
+        while len(trials) < count:
+            decision = self._store.next(free=count - len(trials), ahead=False)
+            if isinstance(decision, Start):
+                trials += self.trials(decision)
+            elif trials:
+                break
+            else:
+                raise StudyError(f"nothing to ask for: {decision.why}")
+        return trials
+
+    def trials(self, start: Start) -> list[Trial]:
+        """The live trials of a decision. Their parameters are the user's own copy."""
+        store, attempt = self._store, start.attempt
+        own = copy.deepcopy if store.snapshot.space.holds_lists else dict
+        return [
+            Trial(n, attempt, own(params), self, store.trial_seed(n), store.trial_directory(n))
+            for n, params in zip(start.numbers, start.params, strict=True)
+        ]
+
+    def tell_all(
+        self, trials: Sequence[Trial | int], values: Sequence[Mapping[str, Any]], error: str | None = None
+    ) -> None:
+        """Write down how these trials went, with one flush; nothing is written if any of it is wrong."""
+        ended: dict[int, Ended] = {}
+        for trial, metrics in zip(trials, values, strict=True):
+            number, attempt = self._identify(trial)
+            if number in ended or self.told(number, attempt):
+                raise InputError(f"trial {number} was told before; what was told first stands", ("trial",))
+            ended[number] = Ended(number, attempt, verdict(self._store.must, metrics, error))
+        self._store.finish(list(ended.values()))
+        for trial in trials:
+            if isinstance(trial, Trial):
+                trial.told = True
+
+    def told(self, number: int, attempt: int) -> bool:
+        """Whether this attempt has its result."""
+        snapshot = self._store.snapshot
+        return number < snapshot.size and snapshot.ended(number, attempt)
+
+    def _identify(self, trial: Trial | int) -> tuple[int, int]:
+        if isinstance(trial, Trial) and trial.speaks_to(self):
+            return trial.number, trial.attempt
+        if isinstance(trial, Trial) and not trial.is_below(self._store.journal.directory):
+            raise InputError(f"trial {trial.number} belongs to another study; tell it there", ("trial",))
+        number = trial.number if isinstance(trial, Trial) else int(trial)
+        self._store.refresh()
+        snapshot = self._store.snapshot
+        if not 0 <= number < snapshot.size or snapshot.attempt[number] < 0:
+            raise InputError(f"there is no trial {number}; {len(snapshot.known)} were started", ("trial",))
+        return number, trial.attempt if isinstance(trial, Trial) else int(snapshot.attempt[number])
+
+    # ------------------------------------------------------------------ what a live trial says
+
+    def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
+        self._store.report(trial.number, trial.attempt, step, numbers(values))
+
+    def should_stop(self, trial: Trial) -> bool:
+        return False
+
+    def tell(self, trial: Trial, values: Mapping[str, float]) -> None:
+        self.tell_all([trial], [values])

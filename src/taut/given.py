@@ -1,0 +1,115 @@
+"""What `Study(...)` and `Study.run(...)` were given, checked and made into a definition."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from taut.definition import Budget, Definition, Method, Objective
+from taut.errors import InputError, nearest
+from taut.space import Space
+
+__all__ = ["definer", "hours_of", "mode_of", "whole"]
+
+_MODES = ("async", "batch", "sequential")
+
+
+def definer(
+    label: str,
+    space: Space | None,
+    minimize: str | Sequence[str],
+    maximize: str | Sequence[str],
+    subject_to: str | Sequence[str],
+    trials: int | None,
+    until: str | None,
+    sampler: str | Mapping[str, Any] | None,
+    seed: int | None,
+    retries: int | None,
+    name: str | None,
+) -> Callable[[Definition | None], Definition | None]:
+    """From an existing definition (None: there is none) to the one wanted; what is left out stays as it is.
+
+    label: the name of a new study that is given none.
+    """
+    if space is not None and not isinstance(space, Space):
+        raise InputError(
+            f"{space!r} is not a space; write taut.Space(lr=taut.loguniform(1e-5, 1e-3))", ("space",)
+        )
+    if name is not None and not isinstance(name, str):
+        raise InputError(f"{name!r} is not a name; write it as a text", ("name",))
+    if until is not None and not isinstance(until, str):
+        raise InputError(f'{until!r} is not a condition; write it as a text: "loss <= 0.1"', ("until",))
+    objectives = [Objective(metric, True) for metric in _texts("minimize", minimize)]
+    objectives += [Objective(metric, False) for metric in _texts("maximize", maximize)]
+    asked: dict[str, Any] = {
+        "space": None if space is None else space.to_json(),
+        "objectives": objectives or None,
+        "subject_to": _texts("subject_to", subject_to) or None,
+        "sampler": None if sampler is None else _method(sampler),
+        "seed": None if seed is None else whole("seed", seed, 0),
+        "retries": None if retries is None else whole("retries", retries, 0),
+    }
+    asked = {key: value for key, value in asked.items() if value is not None}
+    limits = {"trials": None if trials is None else whole("trials", trials, 1), "until": until}
+    limits = {key: value for key, value in limits.items() if value is not None}
+
+    def define(now: Definition | None) -> Definition | None:
+        if now is None:
+            if space is None:
+                return None
+            now = Definition(name or label, {}, [], budget=Budget())
+        budget = msgspec.structs.replace(now.budget, **limits)
+        return msgspec.structs.replace(now, budget=budget, **asked)
+
+    return define
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """`value` as a whole number from `least`; NumPy's count, booleans do not."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise InputError(f"{value!r} is not possible; use a whole number from {least}", (name,))
+    return number
+
+
+def hours_of(value: Any) -> float | None:
+    """A number of hours above 0, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise InputError(f"{value!r} is not possible; use a number above 0", ("hours",))
+    return float(value)
+
+
+def mode_of(mode: Any) -> int | None:
+    """The group size of a mode: 0 asynchronous, 1 sequential, None as many as there are slots."""
+    if mode not in _MODES:
+        raise InputError(
+            f'{mode!r} is not a mode; use "async", "batch" or "sequential"{nearest(mode, _MODES)}', ("mode",)
+        )
+    return {"async": 0, "sequential": 1, "batch": None}[mode]
+
+
+def _texts(name: str, value: str | Sequence[str]) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{value!r} is not possible; use a text, or a list of texts", (name,))
+    return list(texts)
+
+
+def _method(sampler: str | Mapping[str, Any]) -> Method:
+    if isinstance(sampler, str):
+        return Method(sampler)
+    if not isinstance(sampler, Mapping) or not isinstance(sampler.get("method"), str):
+        raise InputError(
+            f'{sampler!r} names no sampler; use "random", or {{"method": "grid", "resolution": 5}}',
+            ("sampler",),
+        )
+    return Method(sampler["method"], {key: value for key, value in sampler.items() if key != "method"})

@@ -1,0 +1,109 @@
+"""What the dead leave: found, and given back to the queue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import numpy as np
+
+from taut.events import Event, Released
+from taut.store import Store
+from taut.trial import State
+
+__all__ = ["Reaper"]
+
+_EVERY = 2.0  # seconds between two looks
+_PATIENCE = 6.0  # seconds after which a claim that a living worker does not use is taken from it
+
+
+class Reaper:
+    """Looks after a store's study on behalf of all its workers; each of them has one.
+
+    It finds running trials of workers that died, numbers that they claimed and never used, attempts that they
+    claimed and never began; and claims that a living worker holds for too long.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._idle: dict[int, tuple[int | None, float]] = {}  # claimed and unused: by whom, since when
+        self._looked = -np.inf
+
+    def look(self) -> None:
+        """Reap, if the last time was a while ago."""
+        if time.monotonic() - self._looked > _EVERY:
+            self.reap()
+            self._looked = time.monotonic()
+
+    def reap(self) -> int:
+        """Give back what is found; how many trials that were."""
+        store = self._store
+        store.refresh()
+        suspects = self._suspects()
+        self._read(suspects)  # claims are seen at once, and may be made by a worker that began just now
+        dead = {writer: why for writer in suspects if (why := self._lost(writer))}
+        if dead:
+            self._read(dead)  # their last words; nothing can follow
+        found = [*self._running(dead), *self._attempts(dead), *self._numbers(dead)]
+        if found:
+            store.write(found)
+        return len(found)
+
+    def gone(self) -> list[str]:
+        """Why workers with something open are dead, as far as can be told from here."""
+        return [why for writer in sorted(self._suspects()) if (why := self._lost(writer))]
+
+    def _running(self, dead: dict[int, str]) -> list[Event]:
+        snapshot, now = self._store.snapshot, self._store.clock.now()
+        running = snapshot.where(State.RUNNING)
+        return [
+            Released(n=n, a=int(snapshot.attempt[n]), why=dead[writer], blame=True, t=now)
+            for n, writer in zip(running.tolist(), snapshot.writer[running].tolist(), strict=True)
+            if writer in dead
+        ]
+
+    def _attempts(self, dead: dict[int, str]) -> list[Event]:
+        found: list[Event] = []
+        for (n, attempt), (writer, since) in list(self._store.taken.items()):
+            if self._store.snapshot.next_attempt(n) > attempt:
+                del self._store.taken[n, attempt]
+            elif writer in dead or time.monotonic() - since > _PATIENCE:
+                why = f"worker {writer} did not begin it"
+                found.append(Released(n=n, a=attempt, why=why, blame=False, t=self._store.clock.now()))
+        return found
+
+    def _numbers(self, dead: dict[int, str]) -> list[Event]:
+        found: list[Event] = []
+        for n, (writer, since) in self._unused().items():
+            if writer is None or writer in dead or time.monotonic() - since > _PATIENCE:
+                why = f"worker {writer} did not begin it" if writer is not None else "nobody holds it"
+                found.append(Released(n=n, a=0, why=why, blame=False, t=self._store.clock.now()))
+        return found
+
+    def _suspects(self) -> set[int]:
+        """Workers that have something open: asking about them is worth its cost."""
+        snapshot = self._store.snapshot
+        suspects: set[int] = set(np.unique(snapshot.writer[snapshot.where(State.RUNNING)]).tolist())
+        suspects.update(writer for writer, _ in self._store.taken.values())
+        suspects.update(writer for writer, _ in self._unused().values() if writer is not None)
+        return suspects - {self._store.journal.writer}
+
+    def _unused(self) -> dict[int, tuple[int | None, float]]:
+        """Numbers that others claimed and did not use yet: who has them, and since when we know."""
+        snapshot, journal = self._store.snapshot, self._store.journal
+        mine, now = set(self._store.held), time.monotonic()
+        numbers = snapshot.where(State.RESERVED).tolist()
+        numbers += range(snapshot.size, journal.frontier)
+        self._idle = {n: self._idle.get(n) or (journal.holder(n), now) for n in numbers if n not in mine}
+        return self._idle
+
+    def _read(self, writers: Iterable[int]) -> None:
+        """Read all that these writers have written, also where a network file system shows it late."""
+        for writer in writers:
+            self._store.journal.look(writer)
+        self._store.refresh()
+
+    def _lost(self, writer: int) -> str | None:
+        if writer in self._store.snapshot.closed:
+            return f"worker {writer} ended without telling how it went"
+        return self._store.journal.lost(writer, self._store.snapshot.writers.get(writer))

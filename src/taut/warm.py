@@ -1,0 +1,76 @@
+"""The loop of a warm worker: trials to evaluate, one after the other, in the user's own program."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+from taut.asktell import AskTell
+from taut.decide import Done, Wait
+from taut.reaper import Reaper
+from taut.store import Store
+from taut.trial import Trial
+
+__all__ = ["work"]
+
+_PATIENCE = 0.5  # seconds at most between two looks while waiting for others
+
+
+def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
+    """Trials of `store` until there is nothing to start.
+
+    A trial that was not told when the loop comes back is told its last reports. One whose loop body raises
+    goes back to the queue. batch: 1 for one trial at a time over all workers, 0 for as many as there are.
+    """
+    reaper, pause = Reaper(store), 0.0
+    with _Interrupts() as interrupts:
+        while True:
+            reaper.look()
+            decision = store.next(batch)
+            if isinstance(decision, Done):
+                break
+            if isinstance(decision, Wait):
+                store.check_progress()
+                pause = min(pause * 2 or 0.01, _PATIENCE)
+                time.sleep(pause)
+                continue
+            pause = 0.0
+            (trial,) = desk.trials(decision)
+            try:
+                yield trial
+            except BaseException:
+                if not desk.told(trial.number, trial.attempt):
+                    why = "it was interrupted" if interrupts.seen else "its loop was left before it was told"
+                    store.release([(trial.number, trial.attempt)], why, blame=not interrupts.seen)
+                raise
+            if not desk.told(trial.number, trial.attempt):
+                trial.tell(**trial.last)
+    store.give_back("its worker ended before it began")
+
+
+class _Interrupts:
+    """Notes whether Ctrl-C was pressed, and lets it do what it always does.
+
+    A generator whose loop is left by an exception learns nothing of the exception; and an interruption is
+    not the trial's fault.
+    """
+
+    seen = False
+
+    def __enter__(self) -> _Interrupts:
+        main = threading.current_thread() is threading.main_thread()
+        self._ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._ours:
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.seen = True
+        raise KeyboardInterrupt
