@@ -14,6 +14,7 @@ import pytest
 
 import taut
 from handmade import claim, elsewhere, finished, gone, hello, released, silence, started, write
+from processes import reap
 from taut.clock import WallClock
 from taut.definition import Budget, Definition, Objective
 from taut.errors import InputError, LogError, StudyError
@@ -95,7 +96,7 @@ def test_a_dead_workers_trial_is_started_again(path: Path) -> None:
     write(path, 0, [gone(), started(0)])
     claim(path, 0, 0)
     study = open_study(path)
-    assert study.store.reap() == 1
+    assert reap(study) == 1
     assert study.snapshot.records([0])[0].state == "waiting" and "is gone" in str(
         study.snapshot.records([0])[0].error
     )
@@ -116,7 +117,7 @@ def test_its_last_words_are_heard(path: Path, monkeypatch: pytest.MonkeyPatch) -
         return lost(writer, who)
 
     monkeypatch.setattr(study.store.journal, "lost", late)
-    assert study.store.reap() == 0
+    assert reap(study) == 0
     assert study.snapshot.values("loss").tolist() == [7.0]
 
 
@@ -124,7 +125,7 @@ def test_numbers_that_a_dead_worker_never_began_are_given_back_without_blame(pat
     write(path, 0, [gone(), started(0, c=3), finished(0)])
     claim(path, 0, 0, size=3)
     study = open_study(path)
-    assert study.store.reap() == 0  # nobody knows of them yet
+    assert reap(study) == 0  # nobody knows of them yet
     assert sorted(finish_all(study)) == [1, 2, 3, 4]
     study.close()
     study = taut.Study(path)
@@ -145,15 +146,14 @@ def test_an_attempt_that_a_living_worker_claimed_and_never_begins(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its disk was full, or it was interrupted in between; its process may live on for days."""
-    monkeypatch.setattr("taut.store._TAKEN_AFTER", 0.0)
-    monkeypatch.setattr("taut.store._REAP", 0.0, raising=False)
+    monkeypatch.setattr("taut.reaper._PATIENCE", 0.0)
     write(path, 0, [hello(), started(0), released(0)])
     claim(path, 0, 0)
     claim(path, "0.1", 0)
     study = open_study(path)
     study.ask()  # finds out that 0.1 is taken, and takes another
     for _ in range(3):
-        study.store.reap()
+        reap(study)
     assert study.snapshot.next_attempt(0) == 2
 
 
@@ -161,16 +161,16 @@ def test_a_reused_process_number_does_not_keep_the_dead_alive(path: Path) -> Non
     write(path, 0, [hello(born="1"), started(0)])
     claim(path, 0, 0)
     study = open_study(path)
-    assert study.store.reap() == 1
+    assert reap(study) == 1
 
 
 def test_another_host_keeps_its_trial_while_it_gives_signs_of_life(path: Path) -> None:
     log = write(path, 0, [elsewhere(), started(0)])
     claim(path, 0, 0)
     study = open_study(path)
-    assert study.store.reap() == 0 and study.snapshot.counts[State.RUNNING] == 1
+    assert reap(study) == 0 and study.snapshot.counts[State.RUNNING] == 1
     silence(log)
-    assert study.store.reap() == 1 and study.snapshot.counts[State.WAITING] == 1
+    assert reap(study) == 1 and study.snapshot.counts[State.WAITING] == 1
 
 
 def test_a_worker_that_began_just_now_is_not_robbed(path: Path) -> None:
@@ -178,20 +178,20 @@ def test_a_worker_that_began_just_now_is_not_robbed(path: Path) -> None:
     claim(path, 0, 7, size=2)
     study = open_study(path)
     assert study.ask().number == 2  # walks past them
-    assert study.store.reap() == 0
+    assert reap(study) == 0
     write(path, 7, [hello()])
-    assert study.store.reap() == 0
+    assert reap(study) == 0
     assert study.snapshot.counts[State.WAITING] == 0
 
 
 def test_numbers_held_for_long_are_taken_from_the_living(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taut.store._TAKEN_AFTER", 0.0)
+    monkeypatch.setattr("taut.reaper._PATIENCE", 0.0)
     write(path, 7, [hello()])
     claim(path, 0, 7, size=2)
     study = open_study(path)
     study.ask()
-    study.store.reap()
-    study.store.reap()
+    reap(study)
+    reap(study)
     assert study.snapshot.counts[State.WAITING] == 2
 
 
@@ -218,7 +218,7 @@ def test_retries_are_limited(path: Path) -> None:
     for n in range(4):
         write(path, n, [gone(), started(0, a=n)])
         claim(path, f"0.{n}" if n else 0, n)
-        open_study(path).store.reap()
+        reap(open_study(path))
     record = taut.Study(path).trials[0]
     assert record.state == "failed" and "given up after 4 attempts" in str(record.error)
 
@@ -249,7 +249,7 @@ def test_a_full_disk_when_telling(path: Path) -> None:
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_full_disk_when_asking(path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
     """Asked again with room, the process works on, others know it lives, and nothing is left over."""
-    monkeypatch.setattr("taut.store._TAKEN_AFTER", 0.0)
+    monkeypatch.setattr("taut.reaper._PATIENCE", 0.0)
     study = open_study(path)
     if begun:
         study.tell(study.ask(), loss=1.0)
@@ -258,7 +258,7 @@ def test_a_full_disk_when_asking(path: Path, monkeypatch: pytest.MonkeyPatch, be
     assert study.snapshot.counts[State.RUNNING] == 0
     trial = study.ask()
     other = taut.Study(path)
-    assert other.store.reap() == 0 or other.snapshot.counts[State.RUNNING] == 1
+    assert reap(other) == 0 or other.snapshot.counts[State.RUNNING] == 1
     study.tell(trial, loss=1.0)
     finish_all(study)
     assert taut.Study(path).snapshot.n_finished == 5

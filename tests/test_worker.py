@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import taut
-from processes import alive, begin, output, script, until
+from processes import alive, begin, output, reap, script, until
 from taut.opening import make_sampler
 from taut.trial import TrialRecord
 from taut.verify import verify
@@ -279,7 +279,7 @@ def test_a_stopped_worker_keeps_its_trial_and_tells_it_later(tmp_path: Path) -> 
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     os.kill(process.pid, signal.SIGSTOP)
     study = taut.Study(path)
-    assert study.store.reap() == 0
+    assert reap(study) == 0
     study.run(lambda trial: 1.0, trials=3, hours=0.3 / 3600)
     assert [trial.state for trial in study.trials] == ["running", "complete", "complete"]
     os.kill(process.pid, signal.SIGCONT)

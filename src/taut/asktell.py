@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taut.decide import Start
 from taut.errors import InputError, StudyError
 from taut.store import Ended, Store
-from taut.trial import Trial
+from taut.trial import Trial, own_copy
 from taut.verdict import numbers, verdict
 
 __all__ = ["AskTell"]
@@ -36,10 +35,10 @@ class AskTell:
 
     def trials(self, start: Start) -> list[Trial]:
         """The live trials of a decision. Their parameters are the user's own copy."""
-        store, attempt = self._store, start.attempt
-        own = copy.deepcopy if store.snapshot.space.holds_lists else dict
+        store, attempt, seed = self._store, start.attempt, self._store.snapshot.definition.seed
+        own = own_copy if store.snapshot.space.holds_lists else dict
         return [
-            Trial(n, attempt, own(params), self, store.trial_seed(n), store.trial_directory(n))
+            Trial(n, attempt, own(params), self, seed, store.trial_directory(n))
             for n, params in zip(start.numbers, start.params, strict=True)
         ]
 

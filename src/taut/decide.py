@@ -23,7 +23,7 @@ from taut.trial import State
 
 __all__ = ["Claim", "Decision", "Done", "Hands", "Proposals", "Start", "Wait", "decide"]
 
-_BLOCK = 256
+_AHEAD = 256  # trials whose parameters are worked out at once, at most
 
 
 class Start(NamedTuple):
@@ -86,23 +86,26 @@ class Proposals:
         cells = sampler.limit(space)
         self.limit = math.inf if cells is None else cells
         self._space: Space | None = None
-        self._block = -1
-        self._params: list[dict[str, Any]] = []
+        self._ready: dict[int, dict[str, Any]] = {}
+        self._size = 1
 
     def params(self, snapshot: Snapshot, number: int) -> dict[str, Any]:
         """Parameters for trial `number`, given what `snapshot` knows."""
         if self.sampler.uses_history:
             return self._ask(snapshot, number, 1)[0]
-        block, row = divmod(number, _BLOCK)
-        if block != self._block or snapshot.space is not self._space:
-            self._params = self._ask(snapshot, block * _BLOCK, _BLOCK)
-            self._block, self._space = block, snapshot.space
-        return self._params[row].copy()
+        if snapshot.space is not self._space:
+            self._ready, self._space = {}, snapshot.space
+        if number not in self._ready:
+            # As far ahead as pays: this worker may get the numbers that follow, or others may.
+            self._size = min(2 * max(self._size - len(self._ready), 1), _AHEAD)
+            self._ready = dict(enumerate(self._ask(snapshot, number, self._size), start=number))
+            self._size = len(self._ready)
+        return self._ready.pop(number)
 
     def many(self, snapshot: Snapshot, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """Parameters for trials that do not depend on each other."""
         first, count = numbers[0], len(numbers)
-        if count > _BLOCK // 4 and numbers[-1] == first + count - 1:
+        if numbers[-1] == first + count - 1:
             return self._ask(snapshot, first, count)
         return [self.params(snapshot, number) for number in numbers]
 

@@ -11,9 +11,10 @@ every line. Events are facts: they are never changed, and their order across wri
 from __future__ import annotations
 
 import zlib
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
+import numpy as np
 
 __all__ = [
     "VERSION",
@@ -26,12 +27,16 @@ __all__ = [
     "Reported",
     "Started",
     "decode",
+    "decode_all",
     "encode",
     "intact",
 ]
 
-VERSION = 1
+VERSION: Final = 1
+_SEAL = b',"crc":"%08x"}'
 _TAIL = len(',"crc":"00000000"}')
+_EXAMPLE = np.frombuffer(b',"crc":"00000000"}', np.uint8)
+_FRAME = ord("0") != _EXAMPLE  # where the seal is the same in every line
 
 
 class NewerFormat(ValueError):
@@ -41,7 +46,7 @@ class NewerFormat(ValueError):
         super().__init__(f"format {version} is newer than this taut reads ({VERSION}): upgrade taut")
 
 
-class Opened(msgspec.Struct, frozen=True, tag_field="e", tag="opened"):
+class Opened(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="opened"):
     """A writer begins. It says who it is, so that others can find out whether it still lives."""
 
     host: str
@@ -52,10 +57,10 @@ class Opened(msgspec.Struct, frozen=True, tag_field="e", tag="opened"):
     user: str
     environment: dict[str, str]
     t: float
-    v: int = VERSION
+    v: Literal[1] = VERSION
 
 
-class Started(msgspec.Struct, frozen=True, tag_field="e", tag="started"):
+class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started"):
     """Attempt `a` of trial `n` begins with parameters `x`, chosen under revision `r` of the definition.
 
     `c` is the end of the block of numbers that `n` was claimed with. `seen` is what the decision had
@@ -70,10 +75,10 @@ class Started(msgspec.Struct, frozen=True, tag_field="e", tag="started"):
     c: int
     t: float
     seen: list[int] | msgspec.UnsetType = msgspec.UNSET
-    v: int = VERSION
+    v: Literal[1] = VERSION
 
 
-class Reported(msgspec.Struct, frozen=True, tag_field="e", tag="reported"):
+class Reported(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="reported"):
     """Intermediate values `y` of a running attempt at step `s`."""
 
     n: int
@@ -81,10 +86,10 @@ class Reported(msgspec.Struct, frozen=True, tag_field="e", tag="reported"):
     s: float
     y: dict[str, float | None]
     t: float
-    v: int = VERSION
+    v: Literal[1] = VERSION
 
 
-class Finished(msgspec.Struct, frozen=True, tag_field="e", tag="finished"):
+class Finished(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="finished"):
     """Attempt `a` of trial `n` came to its end: `y` holds its metrics, or `error` says why there are none."""
 
     n: int
@@ -93,10 +98,10 @@ class Finished(msgspec.Struct, frozen=True, tag_field="e", tag="finished"):
     y: dict[str, float | None]
     t: float
     error: str | msgspec.UnsetType = msgspec.UNSET
-    v: int = VERSION
+    v: Literal[1] = VERSION
 
 
-class Released(msgspec.Struct, frozen=True, tag_field="e", tag="released"):
+class Released(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="released"):
     """Attempt `a` of trial `n` ends without a result; the trial goes back to the queue.
 
     `blame` is true where the trial may be the reason (its worker died), false where it is not
@@ -108,20 +113,21 @@ class Released(msgspec.Struct, frozen=True, tag_field="e", tag="released"):
     why: str
     blame: bool
     t: float
-    v: int = VERSION
+    v: Literal[1] = VERSION
 
 
-class Closed(msgspec.Struct, frozen=True, tag_field="e", tag="closed"):
+class Closed(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="closed"):
     """A writer ends in good order; its file will not grow any more."""
 
     t: float
-    v: int = VERSION
+    v: Literal[1] = VERSION
 
 
 Event = Opened | Started | Reported | Finished | Released | Closed
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Event).decode
+_decoder = msgspec.json.Decoder(Event)
+_decode, _decode_lines = _decoder.decode, _decoder.decode_lines
 
 
 def encode(event: Event) -> bytes:
@@ -130,14 +136,34 @@ def encode(event: Event) -> bytes:
     return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
 
 
+def decode_all(data: bytes) -> list[Event | None] | None:
+    """The events of whole lines, in less time than one by one; None if any line is not right."""
+    lines = data.split(b"\n")
+    lines.pop()
+    try:
+        if _all_intact(lines):
+            events: list[Event | None] = _decode_lines(data)
+            return events if len(events) == len(lines) else None
+    except ValueError:  # msgspec's errors are such, too
+        pass
+    return None
+
+
+def _all_intact(lines: list[bytes]) -> bool:
+    tails = np.frombuffer(b"".join([line[-_TAIL:] for line in lines]), np.uint8)
+    if len(tails) != len(lines) * _TAIL:
+        return False
+    tails = tails.reshape(-1, _TAIL)
+    if (tails[:, _FRAME] != _EXAMPLE[_FRAME]).any():
+        return False
+    found = np.frombuffer(bytes.fromhex(tails[:, ~_FRAME].tobytes().decode()), ">u4")
+    sums = np.fromiter(map(zlib.crc32, [line[:-_TAIL] for line in lines]), np.uint32, len(lines))
+    return bool((found == sums).all())
+
+
 def intact(line: bytes) -> bool:
     """Whether a line (without its newline) matches its checksum."""
-    if line[-_TAIL:-10] != b',"crc":"' or line[-2:] != b'"}':
-        return False
-    try:
-        return zlib.crc32(line[:-_TAIL]) == int(line[-10:-2], 16)
-    except ValueError:
-        return False
+    return line[-_TAIL:] == _SEAL % zlib.crc32(line[:-_TAIL])
 
 
 def decode(line: bytes) -> Event:

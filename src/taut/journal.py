@@ -18,7 +18,7 @@ import msgspec
 
 from taut.clock import Clock
 from taut.definition import Definition
-from taut.errors import LogError, StudyError
+from taut.errors import InputError, LogError, StudyError
 from taut.events import Event, Opened
 from taut.liveness import introduce, lost
 from taut.log import Batch, Claims, LogReader, LogWriter, Problem, sync_folder
@@ -204,6 +204,10 @@ class FileJournal:
                 found.append(Definition.from_json(path.read_bytes()))
             except FileNotFoundError:
                 return found
+            except NotADirectoryError as error:
+                raise InputError(
+                    f"{self.directory}: a part of this path is a file, not a directory", ("path",)
+                ) from error
             except OSError as error:
                 raise LogError(
                     f"{self.directory}: the study cannot be read: {error.strerror}; check the path and its permissions"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from taut.errors import LogError
-from taut.events import Closed, Event, NewerFormat, decode, encode
+from taut.events import Closed, Event, NewerFormat, decode, decode_all, encode
 
 __all__ = ["Batch", "Claims", "LogReader", "LogWriter", "Problem", "sync_folder"]
 
@@ -179,7 +179,7 @@ class _Tail:
             self.fd = -1
 
 
-_CHUNK = 1 << 24
+_CHUNK = 1 << 20  # stays in the processor's cache while it is decoded
 _QUIET = 64
 _HANDLES = 64  # files kept open at most: thousands of logs may have been left by killed workers
 
@@ -232,19 +232,22 @@ class LogReader:
         tail.release()
 
     def _decode(self, writer: int, tail: _Tail, data: bytes) -> Batch:
-        lines = data.split(b"\n")
-        lines.pop()
+        events: list[Event | None] = decode_all(data) or self._decode_each(tail, data)
+        tail.lines += len(events)
+        tail.closed = bool(events) and isinstance(events[-1], Closed)
+        return Batch(writer, events)
+
+    def _decode_each(self, tail: _Tail, data: bytes) -> list[Event | None]:
+        """Events of lines of which some are damaged; notes what is wrong with those."""
         events: list[Event | None] = []
-        for position, line in enumerate(lines, start=tail.lines + 1):
+        for position, line in enumerate(data.split(b"\n")[:-1], start=tail.lines + 1):
             try:
                 events.append(decode(line))
             except ValueError as error:
                 events.append(None)
                 place, newer = f"{self.folder.name}/{tail.path.name}", isinstance(error, NewerFormat)
                 self.problems.append(Problem(place, position, str(error), newer))
-        tail.lines += len(lines)
-        tail.closed = bool(events) and isinstance(events[-1], Closed)
-        return Batch(writer, events)
+        return events
 
     def torn(self) -> list[Problem]:
         """Last lines that are not whole: the traces of crashes, or of writes still under way."""
@@ -297,7 +300,7 @@ class Claims:
             return writer
         for first in range(number, -1, -1):
             try:
-                writer, size = _read_claim(self.folder / str(first))
+                writer, size = _read_claim(f"{self.folder}/{first}")
             except FileNotFoundError:
                 continue
             self._found = first, first + size, writer
@@ -305,7 +308,12 @@ class Claims:
         return None
 
     def _take(self, name: str, size: int) -> tuple[int, int]:
-        path = self.folder / name
+        path = f"{self.folder}/{name}"
+        try:
+            # Often taken already, and looking is cheaper: a creation locks the directory even in vain.
+            return _read_claim(path)
+        except FileNotFoundError:
+            pass
         try:
             os.symlink(f"{self.writer}+{size}", path)
             return self.writer, size
@@ -330,7 +338,7 @@ class Claims:
         )
 
 
-def _read_claim(path: Path) -> tuple[int, int]:
+def _read_claim(path: Path | str) -> tuple[int, int]:
     try:
         writer, _, size = os.readlink(path).partition("+")
         return int(writer), int(size)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
-
-import numpy as np
 
 from taut.events import Event, Released
 from taut.store import Store
@@ -27,7 +26,7 @@ class Reaper:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._idle: dict[int, tuple[int | None, float]] = {}  # claimed and unused: by whom, since when
-        self._looked = -np.inf
+        self._looked = -math.inf
 
     def look(self) -> None:
         """Reap, if the last time was a while ago."""
@@ -83,7 +82,7 @@ class Reaper:
     def _suspects(self) -> set[int]:
         """Workers that have something open: asking about them is worth its cost."""
         snapshot = self._store.snapshot
-        suspects: set[int] = set(np.unique(snapshot.writer[snapshot.where(State.RUNNING)]).tolist())
+        suspects: set[int] = set(snapshot.writer[snapshot.where(State.RUNNING)].tolist())
         suspects.update(writer for writer, _ in self._store.taken.values())
         suspects.update(writer for writer, _ in self._unused().values() if writer is not None)
         return suspects - {self._store.journal.writer}

@@ -69,11 +69,11 @@ class Snapshot:
         self._metrics: dict[str, FloatArray] = {}
         self._fresh_params: dict[int, dict[str, Any]] = {}
         self._fresh_values: dict[int, dict[str, float | None]] = {}
+        self._fresh_reports: list[Reported] = []
         self._reports: dict[str, list[tuple[int, int, float, float, float]]] = {}
         self._fold: dict[type, Callable[[int, Any], None]] = {
             Started: self._on_started,
             Finished: self._on_finished,
-            Reported: self._on_reported,
             Released: self._on_released,
             Opened: self._on_opened,
             Closed: self._on_closed,
@@ -102,9 +102,10 @@ class Snapshot:
         """Fold the next lines of `writer`: the event of each, or None where it is damaged."""
         fold = self._fold
         for event in events:
-            handler = fold.get(type(event))
-            if handler is not None:
-                handler(writer, event)
+            if isinstance(event, Reported):  # by far the most frequent
+                self._fresh_reports.append(event)
+            elif type(event) in fold:
+                fold[type(event)](writer, event)
         self.seen[writer] = self.seen.get(writer, 0) + len(events)
 
     def _on_opened(self, writer: int, event: Opened) -> None:
@@ -150,13 +151,6 @@ class Snapshot:
         else:
             self._errors.pop(n, None)
         self._move(n, _STATES[event.state])
-
-    def _on_reported(self, writer: int, event: Reported) -> None:
-        if event.n >= self.size:
-            self._grow(event.n + 1)
-        for metric, value in event.y.items():
-            if value is not None:
-                self._reports.setdefault(metric, []).append((event.n, event.a, event.s, value, event.t))
 
     def _on_released(self, writer: int, event: Released) -> None:
         n = event.n
@@ -275,13 +269,24 @@ class Snapshot:
     @property
     def reported(self) -> tuple[str, ...]:
         """Names of all metrics with intermediate values."""
+        self._settle_reports()
         return tuple(self._reports)
 
     def reports(self, metric: str) -> Reports:
         """Intermediate values of `metric`, those of attempts that count."""
+        self._settle_reports()
         table = np.array(self._reports.get(metric, []), dtype=np.float64).reshape(-1, 5)
         table = table[table[:, 1] == self.attempt[table[:, 0].astype(np.int64)]]
         return Reports(table[:, 0].astype(np.int64), table[:, 2], table[:, 3], table[:, 4])
+
+    def _settle_reports(self) -> None:
+        for event in self._fresh_reports:
+            if event.n >= self.size:
+                self._grow(event.n + 1)
+            for name, value in event.y.items():
+                if value is not None:
+                    self._reports.setdefault(name, []).append((event.n, event.a, event.s, value, event.t))
+        self._fresh_reports = []
 
     def _settle_params(self, space: Space) -> None:
         if len(self._codes) < self.size:
@@ -314,7 +319,7 @@ class Snapshot:
         """Numbers of the trials in any of `states`, ascending."""
         if not any(self.counts[state] for state in states):
             return np.empty(0, np.int64)
-        return np.flatnonzero(np.isin(self.state, states))
+        return np.flatnonzero(self.state == states[0] if len(states) == 1 else np.isin(self.state, states))
 
     def params(self, n: int) -> dict[str, Any] | None:
         """The parameters of trial `n`, or None if they were never chosen."""
@@ -322,6 +327,10 @@ class Snapshot:
             return None
         fresh = self._fresh_params.get(n)
         return dict(fresh) if fresh is not None else self.space.params(self.codes[n : n + 1])[0]
+
+    def begun(self, n: int) -> float:
+        """When the highest attempt of trial `n` began; NaN before the first."""
+        return self._started[n]
 
     def next_attempt(self, n: int) -> int:
         """The attempt with which trial `n` would begin again."""
@@ -334,7 +343,10 @@ class Snapshot:
     def records(self, numbers: Sequence[int] | NDArray[np.int64]) -> list[TrialRecord]:
         """What is known of the trials `numbers`, all of which were started once."""
         rows = np.asarray(numbers, np.int64)
-        params = self.space.params(self.codes[rows])
+        if len(rows) < 32:  # no reason yet to turn all that is fresh into codes
+            params = [self.params(n) or {} for n in rows.tolist()]
+        else:
+            params = self.space.params(self.codes[rows])
         metrics = [(name, self.values(name)[rows].tolist()) for name in self.metrics]
         finished = self.finished[rows].tolist()
         return [

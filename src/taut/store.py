@@ -29,13 +29,13 @@ from taut.verdict import Verdict, needed
 
 __all__ = ["Ended", "Store"]
 
-_GLANCE = 0.05  # seconds between looks at the others' logs while no decision depends on them
-_BLOCK_TIME = 0.1  # seconds of work that a block of claimed numbers should hold at most
+_GLANCE = 0.25  # seconds between looks at the others' logs while no decision depends on them
+_BLOCK_TIME = 0.25  # seconds of work that a block of claimed numbers should hold at most
 _LARGEST_BLOCK = 256
 _SHARES = 32  # a block is at most this part of what is left, so that the end is shared
 _WEIGHT = 0.05  # of the latest trial in the running mean of their time
+_SAFE = 2.0  # seconds after its start in which nobody can have taken a trial for dead
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
-_MASK = 2**64 - 1
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -209,14 +209,6 @@ class Store:
                 news += (writer, lines)
         return news
 
-    def trial_seed(self, number: int) -> int:
-        """A seed of the trial's own, below 2**31 as every library takes it."""
-        # SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): state number + 1 steps after the study's seed.
-        mixed = (self.snapshot.definition.seed + (number + 1) * 0x9E3779B97F4A7C15) & _MASK
-        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
-        return (mixed ^ (mixed >> 31)) >> 33
-
     def trial_directory(self, number: int) -> str | None:
         """Where the trial may keep files; None for a study in memory."""
         root = self.journal.directory
@@ -271,10 +263,13 @@ class Store:
             )
         self.write(events, durable=True)
         self._note_pace(len(ended))
-        if any(self.journal.contested(end.number, end.attempt) for end in ended):
+        if any(
+            now - self.snapshot.begun(end.number) > _SAFE and self.journal.contested(end.number, end.attempt)
+            for end in ended
+        ):
             self.refresh()
         for end in ended:
-            if self.snapshot.attempt[end.number] > end.attempt:
+            if not self.snapshot.ended(end.number, end.attempt):
                 warnings.warn(
                     f"trial {end.number} was started again elsewhere, since this process seemed dead; "
                     "the result of this attempt is kept in the log and not counted",

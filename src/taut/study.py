@@ -128,7 +128,7 @@ class Study:
         self._path = path
         self.store = open_store(path, define, clock or WallClock())
         self._desk = AskTell(self.store)
-        weakref.finalize(self, self.store.close)
+        weakref.finalize(self._desk, self.store.close)  # which live trials hold as well
 
     # ------------------------------------------------------------------ what it is
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import math
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ import msgspec
 
 from taut.errors import InputError
 
-__all__ = ["Channel", "State", "Trial", "TrialPruned", "TrialRecord"]
+__all__ = ["Channel", "State", "Trial", "TrialPruned", "TrialRecord", "own_copy", "trial_seed"]
+
+_MASK = 2**64 - 1
 
 
 class State(enum.IntEnum):
@@ -49,11 +52,11 @@ class Trial:
     """One configuration being evaluated: read `params`, `report` on the way, `tell` at the end.
 
     number: 0, 1, 2, ... in its study. attempt: 0, or more after a worker died.
-    seed: a number of this trial's own, derived from the study's seed.
+    seed: a number of this trial's own, below 2**31 as every library takes it.
     directory: a place of its own for checkpoints, made when asked for; None for a study in memory.
     """
 
-    __slots__ = ("_channel", "_directory", "attempt", "last", "number", "params", "seed", "told")
+    __slots__ = ("_channel", "_directory", "_study_seed", "attempt", "last", "number", "params", "told")
 
     def __init__(
         self,
@@ -61,17 +64,21 @@ class Trial:
         attempt: int,
         params: dict[str, Any],
         channel: Channel,
-        seed: int = 0,
+        study_seed: int = 0,
         directory: str | None = None,
     ) -> None:
         self.number = number
         self.attempt = attempt
         self.params = params
-        self.seed = seed
         self.told = False
         self.last: dict[str, float] = {}
         self._channel = channel
         self._directory = directory
+        self._study_seed = study_seed
+
+    @property
+    def seed(self) -> int:
+        return trial_seed(self._study_seed, self.number)
 
     @property
     def directory(self) -> Path | None:
@@ -83,9 +90,13 @@ class Trial:
 
     def report(self, /, step: float, **values: float) -> None:
         """Say how far the trial is: `step` (epoch, tokens, ...) and any metrics at that step."""
-        if not math.isfinite(step):
-            raise InputError(f"{step} is not a step; count epochs, tokens or whatever grows", ("step",))
-        self._channel.report(self, float(step), values)
+        try:
+            position = float(step)
+        except (TypeError, ValueError):
+            position = math.nan
+        if not math.isfinite(position):
+            raise InputError(f"{step!r} is not a step; count epochs, tokens or whatever grows", ("step",))
+        self._channel.report(self, position, values)
         self.last.update(values)
 
     def should_stop(self) -> bool:
@@ -110,6 +121,20 @@ class Trial:
 
     def __repr__(self) -> str:
         return f"Trial(number={self.number}, attempt={self.attempt}, params={self.params})"
+
+
+def own_copy(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters for the user's hands: whatever happens to them there changes no record."""
+    return {name: copy.deepcopy(v) if isinstance(v, list) else v for name, v in params.items()}
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """The seed of a study's trial `number`, below 2**31."""
+    # SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): state number + 1 steps after the study's seed.
+    mixed = (study_seed + (number + 1) * 0x9E3779B97F4A7C15) & _MASK
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
+    return (mixed ^ (mixed >> 31)) >> 33
 
 
 class TrialRecord(msgspec.Struct, frozen=True):

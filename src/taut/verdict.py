@@ -61,6 +61,8 @@ def writable(text: str) -> str:
 
 
 def _short(value: object) -> str:
+    if type(value).__repr__ is object.__repr__:
+        return f"a {type(value).__name__}"  # its place in memory tells nobody anything
     try:
         return reprlib.repr(value)
     except Exception:  # a number of more digits than Python prints, a type that cannot show itself

@@ -98,9 +98,9 @@ class Worker:
         return None
 
     def _start(self, start: Start) -> None:
+        study_seed = self.store.snapshot.definition.seed
         for number, params in zip(start.numbers, start.params, strict=True):
-            seed, directory = self.store.trial_seed(number), self.store.trial_directory(number)
-            task = Task(number, start.attempt, params, directory, seed)
+            task = Task(number, start.attempt, params, self.store.trial_directory(number), study_seed)
             self._running[number, start.attempt] = task
             self.executor.start(task)
 

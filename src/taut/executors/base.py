@@ -23,7 +23,7 @@ class Task(msgspec.Struct, frozen=True):
     attempt: int
     params: dict[str, Any]
     directory: str | None  # absolute path of trials/<number>, not made yet; None for a study in memory
-    seed: int
+    study_seed: int = 0
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):

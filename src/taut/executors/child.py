@@ -106,7 +106,9 @@ def main(descriptor: int) -> None:
             return  # the worker is done with us, or gone
         if setup.capture and task.directory is not None:
             _capture(task)
-        trial = Trial(task.number, task.attempt, task.params, pipe, seed=task.seed, directory=task.directory)
+        trial = Trial(
+            task.number, task.attempt, task.params, pipe, study_seed=task.study_seed, directory=task.directory
+        )
         outcome = call(objective, trial, with_trial, setup.main)
         sys.stdout.flush()
         connection.send_bytes(encode(_plain(outcome)))

@@ -21,6 +21,7 @@ from taut.executors.patching import ConfigFile
 from taut.executors.program import anchored, check_script, find_program
 from taut.executors.threads import thread_limit
 from taut.results import Sources
+from taut.trial import trial_seed
 
 if TYPE_CHECKING:
     from taut.definition import Evaluation
@@ -173,7 +174,7 @@ class CommandExecutor(Executor):
             "TAUT_TRIAL": str(task.number),
             "TAUT_ATTEMPT": str(task.attempt),
             "TAUT_PARAMS": json.dumps(task.params),
-            "TAUT_SEED": str(task.seed),
+            "TAUT_SEED": str(trial_seed(task.study_seed, task.number)),
             "TAUT_TRIAL_DIR": str(directory),
             "TAUT_REPORT": str(attempt.report),
         }

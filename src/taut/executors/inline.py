@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from taut.executors.base import Executor, Message, Task
 from taut.executors.objective import Objective, call, note
-from taut.trial import Trial
+from taut.trial import Trial, own_copy
 from taut.verdict import numbers
 
 __all__ = ["InlineExecutor"]
@@ -52,7 +52,8 @@ class InlineExecutor(Executor):
         task, self._task = self._task, None
         if task is None:
             return ()
-        trial = Trial(task.number, task.attempt, task.params, self._channel, task.seed, task.directory)
+        params = own_copy(task.params)
+        trial = Trial(task.number, task.attempt, params, self._channel, task.study_seed, task.directory)
         return (call(self._objective, trial, self._with_trial, self._main),)
 
     def stop(self, kill: bool = False) -> None:

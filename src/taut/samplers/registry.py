@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from importlib.metadata import entry_points
 
 from taut.definition import Method
 from taut.errors import InputError, nearest
@@ -21,12 +20,17 @@ _BUILT_IN = {
 
 def names() -> list[str]:
     """Every method that `[sampler] method` may name."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group="taut.samplers"))})
+    return sorted({*_BUILT_IN, *_outside()})
 
 
 def make(method: Method) -> Sampler:
     """The sampler that `[sampler]` asks for. Raises `InputError` for an unknown method or option."""
-    target = _BUILT_IN.get(method.method) or _outside(method.method)
+    target = _BUILT_IN.get(method.method) or _outside().get(method.method)
+    if target is None:
+        raise InputError(
+            f"no sampler is named {method.method!r}{nearest(method.method, names())}; there are: {', '.join(names())}",
+            ("sampler", "method"),
+        )
     module, _, attribute = target.partition(":")
     kind = getattr(importlib.import_module(module), attribute)
     options = [field.name for field in dataclasses.fields(kind)]
@@ -41,11 +45,8 @@ def make(method: Method) -> Sampler:
     return sampler
 
 
-def _outside(name: str) -> str:
-    for point in entry_points(group="taut.samplers"):
-        if point.name == name:
-            return point.value
-    raise InputError(
-        f"no sampler is named {name!r}{nearest(name, names())}; there are: {', '.join(names())}",
-        ("sampler", "method"),
-    )
+def _outside() -> dict[str, str]:
+    """Samplers of other packages: name -> "module:class"."""
+    from importlib.metadata import entry_points  # takes longer to load than all that is needed of taut
+
+    return {point.name: point.value for point in entry_points(group="taut.samplers")}

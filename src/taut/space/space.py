@@ -99,7 +99,9 @@ class Space:
     @cached_property
     def holds_lists(self) -> bool:
         """Whether a parameter's value can be a list, which a copy of the params would share."""
-        return any(isinstance(value, list) for p in self.columns for value in getattr(p, "values", ()))
+        return any(
+            isinstance(value, (list, tuple)) for p in self.columns for value in getattr(p, "values", ())
+        )
 
     @property
     def start(self) -> dict[str, Any]:
