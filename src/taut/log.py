@@ -312,7 +312,7 @@ class Claims:
         try:
             # Often taken already, and looking is cheaper: a creation locks the directory even in vain.
             return _read_claim(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         try:
             os.symlink(f"{self.writer}+{size}", path)
@@ -342,7 +342,7 @@ def _read_claim(path: Path | str) -> tuple[int, int]:
     try:
         writer, _, size = os.readlink(path).partition("+")
         return int(writer), int(size)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except (OSError, ValueError) as error:
         raise LogError(

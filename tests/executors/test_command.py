@@ -20,6 +20,7 @@ from taut.definition import Evaluation, Results
 from taut.errors import InputError, StudyError
 from taut.executors.base import Message, Outcome, Report, Task
 from taut.executors.command import CommandExecutor
+from taut.trial import trial_seed
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 WAIT = 20.0  # seconds that a busy machine may take for what takes milliseconds
@@ -129,7 +130,7 @@ def test_an_unchanged_script(bench: Bench) -> None:
         "TAUT_TRIAL": "3",
         "TAUT_ATTEMPT": "0",
         "TAUT_PARAMS": '{"lr": 1e-05, "optim": "sgd"}',
-        "TAUT_SEED": "11",
+        "TAUT_SEED": str(trial_seed(11, 3)),
         "TAUT_TRIAL_DIR": directory,
         "TAUT_REPORT": f"{directory}/report.jsonl",
     }

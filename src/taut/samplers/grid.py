@@ -47,7 +47,7 @@ class GridSampler(Sampler):
     def warning(self, space: Space) -> str | None:
         cells = self.limit(space)
         return (
-            f"grid search over {len(space)} parameters needs {cells:,} trials to finish; "
+            f"a grid over {len(space)} parameters has {cells:,} cells, a trial for each; "
             'method = "random" finds better values in fewer trials'
         )
 
