@@ -31,7 +31,10 @@ def taut(*words: str, cwd: Path) -> str:
 
 def test_digits_finds_a_good_network_in_under_two_minutes(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn trains the digits example")
-    place = shutil.copytree(ROOT / "examples" / "digits", tmp_path / "digits")
+    place = tmp_path / "digits"
+    place.mkdir()
+    for name in ("study.toml", "train.py"):
+        shutil.copy(ROOT / "examples" / "digits" / name, place)
     began = time.monotonic()
     out = taut("run", "study.toml", "--workers", "2", cwd=place)
     assert time.monotonic() - began < 110
