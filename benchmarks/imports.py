@@ -21,7 +21,7 @@ PROGRAMS = {
     "import taut": ["-c", "import taut"],
     "import taut; taut.Study": ["-c", "import taut; taut.Study"],
     "import optuna": ["-c", "import optuna"],
-    "taut --help": ["-m", "taut.cli", "--help"],
+    "taut --help": ["-m", "taut", "--help"],
 }
 _A_STUDY = """
 import sys, taut

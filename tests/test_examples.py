@@ -18,7 +18,7 @@ ENV = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 
 def taut(*words: str, cwd: Path) -> str:
     ran = subprocess.run(
-        [sys.executable, "-m", "taut.cli", *words],
+        [sys.executable, "-m", "taut", *words],
         cwd=cwd,
         env=ENV,
         capture_output=True,

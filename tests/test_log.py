@@ -144,7 +144,7 @@ def test_after_a_failed_flush_nothing_follows(monkeypatch: pytest.MonkeyPatch, w
     monkeypatch.setattr("taut.log._sync", fail)
     with pytest.raises(LogError, match="may not have reached the disk"):
         writer.append([event(0)], durable=True)
-    with pytest.raises(LogError, match="was closed after a failure"):
+    with pytest.raises(LogError, match="failed to be written before"):
         writer.append([event(1)], durable=False)
     writer.touch()
 

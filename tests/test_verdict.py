@@ -71,7 +71,7 @@ def test_a_missing_metric_is_a_failure_that_names_the_nearest() -> None:
     state, values, error = verdict(["eval_loss"], {"evalloss": 1.0, "time": 2.0})
     assert state == "failed" and values == {"evalloss": 1.0, "time": 2.0}
     assert error is not None
-    assert "'eval_loss'" in error and "evalloss, time" in error and "did you mean 'evalloss'" in error
+    assert "'eval_loss'" in error and "evalloss, time" in error and "misspelt" in error
     error = verdict(["eval_loss"], {}).error
     assert error is not None and "'eval_loss'" in error and "no metric" in error
 

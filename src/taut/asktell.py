@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from taut.decide import Start
+from taut.decide import Start, Wait
 from taut.errors import InputError, StudyError
+from taut.reaper import Reaper
 from taut.store import Ended, Store
 from taut.trial import Trial, own_copy
 from taut.verdict import numbers, verdict
@@ -19,14 +20,18 @@ class AskTell:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.reaper = Reaper(store)
 
     def ask(self, count: int) -> list[Trial]:
         """Up to `count` trials; fewer where the budget ends. Raises `StudyError` if there is none at all."""
         trials: list[Trial] = []
+        self.reaper.look()
         while len(trials) < count:
             decision = self._store.next(free=count - len(trials), ahead=False)
             if isinstance(decision, Start):
                 trials += self.trials(decision)
+            elif isinstance(decision, Wait) and self.reaper.reap():
+                continue  # what the dead left can be had
             elif trials:
                 break
             else:
@@ -46,13 +51,20 @@ class AskTell:
         self, trials: Sequence[Trial | int], values: Sequence[Mapping[str, Any]], error: str | None = None
     ) -> None:
         """Write down how these trials went, with one flush; nothing is written if any of it is wrong."""
+        with self._store.lock:
+            self._tell_all(trials, values, error)
+
+    def _tell_all(
+        self, trials: Sequence[Trial | int], values: Sequence[Mapping[str, Any]], error: str | None
+    ) -> None:
         ended: dict[int, Ended] = {}
         for trial, metrics in zip(trials, values, strict=True):
             number, attempt = self._identify(trial)
             if number in ended or self.told(number, attempt):
                 raise InputError(f"trial {number} was told before; what was told first stands", ("trial",))
             ended[number] = Ended(number, attempt, verdict(self._store.must, metrics, error))
-        self._store.finish(list(ended.values()))
+        if ended:
+            self._store.finish(list(ended.values()))
         for trial in trials:
             if isinstance(trial, Trial):
                 trial.told = True

@@ -155,15 +155,17 @@ def _enough(snapshot: Snapshot, now: float) -> str | None:
         reached = done & until.holds(columns)
         if reached.any():
             return f"trial {np.flatnonzero(reached)[0]} reached {budget.until}"
-    if budget.hours is not None and _busy(snapshot, now) >= budget.hours * 3600:
+    if budget.hours is not None and _busy(snapshot, now, budget.hours * 3600):
         return f"the budget of {budget.hours:g} hours is used up"
     return None
 
 
-def _busy(snapshot: Snapshot, now: float) -> float:
-    """Seconds during which at least one trial was running."""
+def _busy(snapshot: Snapshot, now: float, limit: float) -> bool:
+    """Whether at least one trial was running during `limit` seconds or more."""
     begun = snapshot.started
     known = ~np.isnan(begun)
+    if not known.any() or now - begun[known].min() < limit:
+        return False
     start = begun[known]
     order = np.argsort(start, kind="stable")
     start = start[order]
@@ -172,7 +174,7 @@ def _busy(snapshot: Snapshot, now: float) -> float:
     end = np.maximum.accumulate(np.where(waiting, start, end))
     # Each interval adds what reaches beyond everything that began before it.
     before = np.concatenate(([-np.inf], end[:-1]))
-    return float(np.maximum(end - np.maximum(start, before), 0.0).sum())
+    return bool(np.maximum(end - np.maximum(start, before), 0.0).sum() >= limit)
 
 
 def _open(snapshot: Snapshot, n: int, batch: int) -> bool:

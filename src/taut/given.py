@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +15,7 @@ from taut.definition import Budget, Definition, Method, Objective
 from taut.errors import InputError, nearest
 from taut.space import Space
 
-__all__ = ["definer", "hours_of", "mode_of", "whole"]
+__all__ = ["definer", "hours_of", "mode_of", "place_of", "whole"]
 
 _MODES = ("async", "batch", "sequential")
 
@@ -66,6 +68,15 @@ def definer(
         return msgspec.structs.replace(now, budget=budget, **asked)
 
     return define
+
+
+def place_of(path: Any) -> Path:
+    """The study's directory; ``~`` is the user's home."""
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise InputError(
+            f"{path!r} is not a directory's name; give a path, or None for a study in memory", ("path",)
+        )
+    return Path(path).expanduser()
 
 
 def whole(name: str, value: Any, least: int) -> int:

@@ -121,8 +121,8 @@ class FileJournal:
         self.directory = directory.absolute()
         self._clock = clock
         self._writer: LogWriter | None = None
-        self._claims = Claims(directory / "claims", -1)
-        self._reader = LogReader(directory / "log")
+        self._claims = Claims(self.directory / "claims", -1)
+        self._reader = LogReader(self.directory / "log")
         self._pid = os.getpid()
         self._ended = threading.Event()
 

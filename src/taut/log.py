@@ -61,6 +61,7 @@ class LogWriter:
                 f"{folder}: no log can be opened here: {error.strerror}; check its permissions and space"
             ) from error
         self.path = folder / f"{self.number:04d}.jsonl"
+        self._failed = False
 
     def _create(self) -> tuple[int, int]:
         number = max(_writers(self.folder), default=-1) + 1
@@ -74,7 +75,8 @@ class LogWriter:
     def append(self, events: Iterable[Event], durable: bool) -> None:
         """Append `events` with one write; if `durable`, return only once they are on the disk."""
         if self._fd < 0:
-            raise LogError(f"{self.path}: this log was closed after a failure; resume the study to go on")
+            why = "failed to be written before" if self._failed else "was closed"
+            raise LogError(f"{self.path}: this log {why}; open the study again to go on: taut.Study(path)")
         lines = [encode(event) for event in events]
         data = b"".join(lines)
         before = os.fstat(self._fd)
@@ -121,7 +123,8 @@ class LogWriter:
                 f"{self.path}: {error.strerror}; what was just told may not have reached the disk: check the file system, then resume the study"
             ) from error
 
-    def _abandon(self) -> None:
+    def _abandon(self, failed: bool = True) -> None:
+        self._failed = failed
         os.close(self._fd)
         self._fd = -1
 
@@ -136,7 +139,7 @@ class LogWriter:
             with contextlib.suppress(LogError):  # nothing is lost: others look at the process, too
                 self.append([Closed(t=now)], durable=False)
         if self._fd >= 0:
-            self._abandon()
+            self._abandon(failed=False)
 
 
 class _Tail:

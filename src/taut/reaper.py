@@ -36,6 +36,10 @@ class Reaper:
 
     def reap(self) -> int:
         """Give back what is found; how many trials that were."""
+        with self._store.lock:
+            return self._reap()
+
+    def _reap(self) -> int:
         store = self._store
         store.refresh()
         suspects = self._suspects()

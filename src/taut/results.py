@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from taut.errors import InputError, nearest
 from taut.resultfiles import has_tensorboard, read_csv, read_json, read_tensorboard
@@ -46,8 +46,8 @@ class Tail:
             size = 0
         if size < self._offset:  # the command began its file anew
             self._offset, self._rest = 0, b""
-        if size > self._offset:
-            with open(self._path, "rb") as file:
+        if size > self._offset and (file := self._open()):
+            with file:
                 file.seek(self._offset)
                 while chunk := file.read(_CHUNK):
                     self._offset += len(chunk)
@@ -58,6 +58,13 @@ class Tail:
         if final and self._rest.strip():
             rest, self._rest = self._rest, b""
             yield rest.decode(errors="replace")
+
+    def _open(self) -> BinaryIO | None:
+        """The file, unless the trial has made something of it that cannot be read: then it holds no lines."""
+        try:
+            return open(self._path, "rb")
+        except OSError:
+            return None
 
 
 class Sources:

@@ -27,7 +27,8 @@ __all__ = ["Reports", "Snapshot"]
 
 FloatArray = NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
-_STATES = {"complete": State.COMPLETE, "pruned": State.PRUNED, "failed": State.FAILED}
+_RUNNING = int(State.RUNNING)
+_STATES = {"complete": int(State.COMPLETE), "pruned": int(State.PRUNED), "failed": int(State.FAILED)}
 
 
 class Reports(NamedTuple):
@@ -45,7 +46,7 @@ class Snapshot:
     revisions: the definitions so far, the latest last (see `revise`).
     size: one more than the highest trial number that was mentioned.
     claimed: the end of the highest block of numbers known to be claimed.
-    seen: lines applied, by writer.
+    seen: lines applied, by writer. fetch: what to call when a trial was chosen under a revision that is not known yet.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
 
@@ -55,6 +56,7 @@ class Snapshot:
         self.size = 0
         self.claimed = 0
         self.seen: dict[int, int] = {}
+        self.fetch: Callable[[], None] | None = None
         self.writers: dict[int, Opened] = {}
         self.closed: set[int] = set()
         self.counts = [0] * len(State)
@@ -100,6 +102,9 @@ class Snapshot:
 
     def apply(self, writer: int, events: Sequence[Event | None]) -> None:
         """Fold the next lines of `writer`: the event of each, or None where it is damaged."""
+        top = max([event.n for event in events if type(event) is Started], default=-1)
+        if top >= self.size:
+            self._grow(top + 1)
         fold = self._fold
         for event in events:
             if isinstance(event, Reported):  # by far the most frequent
@@ -118,6 +123,8 @@ class Snapshot:
         n = event.n
         if n >= self.size:
             self._grow(n + 1)
+        if event.r >= len(self.revisions) and self.fetch is not None:
+            self.fetch()
         if event.c > self.claimed:
             self.claimed = event.c
         self._starts[n] += 1
@@ -128,10 +135,13 @@ class Snapshot:
         self._revision[n] = event.r
         self._started[n] = event.t
         self._fresh_params[n] = event.x
-        if self._ended[n] < 0 and n not in self._released:
-            self._move(n, State.RUNNING)
-        else:
+        if self._ended[n] >= 0 or n in self._released:
             self._judge(n)
+        else:  # as `_move`, without the call
+            counts, state = self.counts, self._state
+            counts[state[n]] -= 1
+            counts[_RUNNING] += 1
+            state[n] = _RUNNING
 
     def _on_finished(self, writer: int, event: Finished) -> None:
         n = event.n
@@ -150,7 +160,10 @@ class Snapshot:
             self._errors[n] = event.error
         else:
             self._errors.pop(n, None)
-        self._move(n, _STATES[event.state])
+        counts, state, reached = self.counts, self._state, _STATES[event.state]  # as `_move`
+        counts[state[n]] -= 1
+        counts[reached] += 1
+        state[n] = reached
 
     def _on_released(self, writer: int, event: Released) -> None:
         n = event.n
@@ -314,6 +327,11 @@ class Snapshot:
     def n_finished(self) -> int:
         """Trials that are complete, pruned or failed."""
         return self.counts[State.COMPLETE] + self.counts[State.PRUNED] + self.counts[State.FAILED]
+
+    def tally(self) -> dict[State, int]:
+        """How many trials are in each state, of those that were ever started; states without any are left out."""
+        found = np.bincount(self.state[self.known], minlength=len(State)).tolist()
+        return {state: found[state] for state in State if found[state]}
 
     def where(self, *states: State) -> NDArray[np.int64]:
         """Numbers of the trials in any of `states`, ascending."""

@@ -6,18 +6,21 @@ Everything that changes a study goes through here, and always in this order: dec
 
 from __future__ import annotations
 
+import functools
 import math
+import threading
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
 
 from taut.clock import Clock
 from taut.decide import Claim, Done, Hands, Proposals, Start, Wait, decide
-from taut.definition import Definition
+from taut.definition import Definition, Evaluation
 from taut.errors import StudyError
 from taut.events import Event, Finished, Released, Reported, Started
 from taut.journal import Journal
@@ -38,6 +41,20 @@ _SAFE = 2.0  # seconds after its start in which nobody can have taken a trial fo
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _alone(method: Method) -> Method:
+    """One thread at a time: people ask and tell from the callbacks of thread pools."""
+
+    @functools.wraps(method)
+    def locked(self: Store, *args: Any, **options: Any) -> Any:
+        with self.lock:
+            return method(self, *args, **options)
+
+    return cast(Method, locked)
+
+
 class Ended(msgspec.Struct, frozen=True):
     """How an attempt ended, before it is written down."""
 
@@ -50,7 +67,8 @@ class Store:
     """A journal and its fold.
 
     held: trial numbers that this process has claimed and not used. taken: attempts that are known to be claimed by
-    others, by (number, attempt): by which writer, and since when that is known.
+    others, by (number, attempt): by which writer, and since when that is known. pinned: what trials must run for
+    this process to start any; None if it does not matter.
     make_sampler: builds the sampler that a definition asks for. saved: whether the journal has the
     definition; if not, it is written before the first event, so that looking leaves no trace.
     """
@@ -65,7 +83,10 @@ class Store:
     ) -> None:
         self.journal = journal
         self.snapshot = snapshot
+        snapshot.fetch = self._revise
         self.clock = clock
+        self.pinned: Evaluation | None = None
+        self.lock = threading.RLock()
         self._make_sampler = make_sampler
         self._saved = saved
         self.held: deque[int] = deque()
@@ -84,6 +105,7 @@ class Store:
 
     # ------------------------------------------------------------------ reading
 
+    @_alone
     def refresh(self, force: bool = True) -> None:
         """Read what others have written. Without `force`, only as often as a decision could need it."""
         now = time.monotonic()
@@ -98,20 +120,14 @@ class Store:
             self._looked = time.monotonic()
             self._revise()
         for batch in batches:
-            if self._of_later_revision(batch.events):
-                self._revise()
             self.snapshot.apply(batch.writer, batch.events)
-
-    def _of_later_revision(self, events: Sequence[Event | None]) -> bool:
-        """Whether a trial was chosen under a revision that we have not read yet."""
-        known = len(self.snapshot.revisions)
-        return any(type(event) is Started and event.r >= known for event in events)
 
     def _revise(self) -> None:
         for definition in self.journal.revisions(len(self.snapshot.revisions)):
             self.snapshot.revise(definition)
             self._take_definition()
 
+    @_alone
     def revise(self, change: Callable[[Definition], Definition]) -> None:
         """Add a revision: what `change` makes of the latest definition, which others may have changed meanwhile."""
         self._revise()
@@ -127,6 +143,7 @@ class Store:
 
     # ------------------------------------------------------------------ deciding
 
+    @_alone
     def next(self, batch: int = 0, free: int = 1, ahead: bool = True) -> Start | Wait | Done:
         """Decide, claim and write down the next start; when this returns a `Start` it is in the log.
 
@@ -137,6 +154,8 @@ class Store:
         self.refresh(force=False)
         self._check_format()
         while True:
+            if self.pinned not in (None, self.snapshot.definition.evaluation):
+                return Done("what a trial runs was changed elsewhere: start this worker again")
             if self.held and time.monotonic() - self._claimed > _HELD:
                 self.give_back("its worker was busy with another trial")
             hands = Hands(self.held, self.journal.frontier, self.taken, batch, free)
@@ -147,7 +166,7 @@ class Store:
                 if self._secure(decision):
                     self.write(self._started(decision))
                     return decision
-            elif isinstance(decision, Done) or not self._looks_again():
+            elif not self._looks_again():
                 return decision
 
     def _check_format(self) -> None:
@@ -163,10 +182,10 @@ class Store:
         return isinstance(decide(self.snapshot, self.proposals, hands, self.clock.now()), Done)
 
     def _looks_again(self) -> bool:
-        """Before waiting: read others' news if that was put off; whether there were any."""
-        before = dict(self.snapshot.seen)
+        """Before waiting or ending: read others' news if that was put off; whether there were any."""
+        before = dict(self.snapshot.seen), len(self.snapshot.revisions)
         self.refresh()
-        return self.snapshot.seen != before
+        return (self.snapshot.seen, len(self.snapshot.revisions)) != before
 
     def _claim(self, limit: float, free: int, ahead: bool) -> None:
         self._open()
@@ -188,7 +207,11 @@ class Store:
         (number,) = start.numbers
         holder = self.journal.claim_attempt(number, start.attempt)
         if holder == self.journal.writer:
-            return True
+            # A worker that was taken for dead may have told its result just now. Either it sees our claim
+            # after it told (`finish`), or we see its result after we claimed.
+            self.refresh()
+            waiting = self.snapshot.state[number] == State.WAITING
+            return bool(waiting) and self.snapshot.next_attempt(number) == start.attempt
         self.taken[number, start.attempt] = holder, time.monotonic()
         return False
 
@@ -234,17 +257,20 @@ class Store:
             )
         self._saved = True
 
+    @_alone
     def write(self, events: Sequence[Event], durable: bool = False) -> None:
         """Append and fold."""
         self._open()
         self.journal.append(events, durable)
         self.snapshot.apply(self.journal.writer, events)
 
+    @_alone
     def report(self, number: int, attempt: int, step: float, values: Mapping[str, float]) -> None:
         """Write down intermediate values (not flushed to disk: losing one costs nothing)."""
         finite = {name: value if np.isfinite(value) else None for name, value in values.items()}
         self.write([Reported(n=number, a=attempt, s=step, y=finite, t=self.clock.now())])
 
+    @_alone
     def finish(self, ended: Sequence[Ended]) -> None:
         """Write down results; when this returns they are on the disk, all with one flush."""
         now = self.clock.now()
@@ -282,6 +308,7 @@ class Store:
         latest = (self._ended - before) / count
         self._pace = latest if math.isinf(self._pace) else self._pace + _WEIGHT * (latest - self._pace)
 
+    @_alone
     def release(self, attempts: Sequence[tuple[int, int]], why: str, blame: bool) -> None:
         """Give trials back to the queue."""
         now = self.clock.now()
@@ -303,6 +330,7 @@ class Store:
         self.give_back("its worker ended before it began")
         self.journal.close()
 
+    @_alone
     def give_back(self, why: str) -> None:
         """Let others have the numbers that were claimed and not used."""
         unused = [(n, 0) for n in self.held if n >= self.snapshot.size or self.snapshot.next_attempt(n) == 0]

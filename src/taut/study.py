@@ -23,7 +23,8 @@ from taut.executors import objective as objectives
 from taut.executors.base import Executor
 from taut.executors.inline import InlineExecutor
 from taut.executors.objective import Objective as Function
-from taut.given import definer, hours_of, mode_of, whole
+from taut.given import definer, hours_of, mode_of, place_of, whole
+from taut.interrupts import Interrupts
 from taut.metrics.pareto import best_first, front
 from taut.opening import open_store
 from taut.snapshot import Snapshot
@@ -56,7 +57,10 @@ class Trials(Sequence[TrialRecord]):
 
     def to_frame(self) -> Any:
         """A pandas DataFrame, one row for each trial; parameters and metrics are columns of their own."""
-        import pandas
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise InputError("to_frame needs pandas, which is not installed: pip install pandas") from None
 
         rows = [
             {
@@ -108,7 +112,7 @@ class Study:
         name: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        place = None if path is None else Path(path)
+        place = None if path is None else place_of(path)
         label = place.resolve().name if place else "study"
         define = definer(
             label, space, minimize, maximize, subject_to, trials, until, sampler, seed, retries, name
@@ -158,7 +162,9 @@ class Study:
 
     @property
     def best(self) -> TrialRecord:
-        """The best complete trial that fulfils the constraints; with several objectives use `pareto`.
+        """The best complete trial that fulfils the constraints.
+
+        With several objectives it is the best by the first of them; `pareto` has all that matter.
 
         Raises `StudyError` while there is none.
         """
@@ -219,15 +225,20 @@ class Study:
             )
         executor = self._executor(objective, workers)
         self.budget(limit)
+        caution = self.store.proposals.sampler.warning(self.space)
+        if caution:
+            warnings.warn(caution, stacklevel=2)
         deadline = None if hours is None else time.monotonic() + hours * 3600
         try:
-            Worker(self.store, executor, mode=mode, deadline=deadline).run()
+            with Interrupts():
+                Worker(self.store, executor, mode=mode, deadline=deadline).run()
         finally:
             self._warn()
         return self
 
     def _executor(self, objective: Function, workers: int) -> Executor:
-        main, names, optional = self.definition.objectives[0].metric, self.space.names, self.space.optional
+        main = [objective.metric for objective in self.definition.objectives]
+        names, optional = self.space.names, self.space.optional
         with_trial = objectives.takes_trial(objective, names, optional)
         if workers == 1:
             return InlineExecutor(objective, with_trial, main, self.store.report)
@@ -295,7 +306,8 @@ class Study:
         """Trials to evaluate, until the study is done: the loop of a warm worker.
 
         Any number of processes may run the same loop at the same time. End each trial with `trial.tell`;
-        without it the last reported values count. A trial whose loop body raises goes back to the queue.
+        without it the last reported values count. A trial whose loop body raises goes back to the queue. A study
+        without a budget goes on until it is stopped.
         """
         batch = mode_of(mode)
         yield from work(self.store, self._desk, 1 if batch is None else batch)  # one slot: a batch of one
@@ -317,8 +329,5 @@ class Study:
         self.close()
 
     def __repr__(self) -> str:
-        counts = self.store.snapshot.counts
-        told = ", ".join(
-            f"{counts[state]} {state.name.lower()}" for state in State if counts[state] and state
-        )
+        told = ", ".join(f"{n} {state.name.lower()}" for state, n in self.store.snapshot.tally().items())
         return f"<Study {str(self._path) if self._path else 'in memory'}: {told or 'no trials yet'}>"

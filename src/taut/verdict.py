@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 from taut.definition import Definition
 from taut.errors import InputError, nearest
 from taut.space.expression import Expression
 
-__all__ = ["Verdict", "needed", "numbers", "verdict", "writable"]
+__all__ = ["Verdict", "metrics", "needed", "numbers", "verdict", "writable"]
 
 
 class Verdict(NamedTuple):
@@ -38,9 +38,9 @@ def verdict(
     A trial is complete if every metric in `must` is there and finite. It is never taken for good
     because of a number that is not one: NaN, an infinity or nothing is a failure that says so.
 
-    Raises `InputError` for a value that is no number at all.
+    Raises `InputError` for a metric in `must` whose value is no number at all.
     """
-    found = numbers(values)
+    found = metrics(must, values)
     kept = {name: value if math.isfinite(value) else None for name, value in found.items()}
     if error is not None:
         return Verdict("failed", kept, writable(error))
@@ -49,10 +49,23 @@ def verdict(
     for name in must:
         if name not in found:
             got = f"it returned {', '.join(sorted(found))}" if found else "it returned no metric at all"
-            return Verdict("failed", kept, f"no value for {name!r}: {got}{nearest(name, found)}")
+            hint = "; is one of them misspelt?" if nearest(name, found) else ""
+            return Verdict("failed", kept, f"no value for {name!r}: {got}{hint}")
         if not math.isfinite(found[name]):
             return Verdict("failed", kept, f"{name} is {found[name]}: the run diverged or divided by zero")
     return Verdict("complete", kept, None)
+
+
+def metrics(must: Collection[str], values: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics among `values`; what is no number and not asked for (a note, a path) is left out."""
+    found = {}
+    for name, value in values.items():
+        try:
+            found.update(numbers({name: value}))
+        except InputError:
+            if name in must:
+                raise
+    return found
 
 
 def writable(text: str) -> str:

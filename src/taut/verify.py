@@ -49,16 +49,20 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What a replay found: suggestions derived, those that differ, damaged and torn lines."""
+    """What a replay found: suggestions derived, those that differ, attempts that two workers started both
+    (claims rule that out, where they work), damaged and torn lines.
+    """
 
     suggestions: int
     differences: list[Difference]
+    doubled: list[str]
     damaged: list[Problem]
     torn: list[Problem]
 
     @property
     def good(self) -> bool:
-        return not self.damaged and all(difference.rounding for difference in self.differences)
+        same = all(difference.rounding for difference in self.differences)
+        return same and not self.damaged and not self.doubled
 
 
 def verify(directory: Path, make_sampler: Callable[[Definition, Space], Sampler]) -> Verification:
@@ -78,7 +82,20 @@ def verify(directory: Path, make_sampler: Callable[[Definition, Space], Sampler]
     replay = _Replay(revisions, make_sampler, logs)
     differences = [difference for writer in logs for difference in replay.writer(writer)]
     differences.sort(key=lambda difference: (difference.number, difference.attempt))
-    return Verification(replay.suggestions, differences, journal.problems, journal.torn())
+    return Verification(replay.suggestions, differences, _doubled(logs), journal.problems, journal.torn())
+
+
+def _doubled(logs: dict[int, list[Event | None]]) -> list[str]:
+    begun: dict[tuple[int, int], list[int]] = {}
+    for writer, log in logs.items():
+        for event in log:
+            if isinstance(event, Started):
+                begun.setdefault((event.n, event.a), []).append(writer)
+    return [
+        f"trial {n} (attempt {a}) was started by workers {' and '.join(map(str, sorted(writers)))}"
+        for (n, a), writers in sorted(begun.items())
+        if len(writers) > 1
+    ]
 
 
 class _Replay:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from types import FrameType
 
 from taut.asktell import AskTell
 from taut.decide import Done, Wait
-from taut.reaper import Reaper
+from taut.interrupts import Interrupts
 from taut.store import Store
 from taut.trial import Trial
 
@@ -25,10 +22,10 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
     A trial that was not told when the loop comes back is told its last reports. One whose loop body raises
     goes back to the queue. batch: 1 for one trial at a time over all workers, 0 for as many as there are.
     """
-    reaper, pause = Reaper(store), 0.0
-    with _Interrupts() as interrupts:
+    pause = 0.0
+    with Interrupts() as interrupts:
         while True:
-            reaper.look()
+            desk.reaper.look()
             decision = store.next(batch)
             if isinstance(decision, Done):
                 break
@@ -49,28 +46,3 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
             if not desk.told(trial.number, trial.attempt):
                 trial.tell(**trial.last)
     store.give_back("its worker ended before it began")
-
-
-class _Interrupts:
-    """Notes whether Ctrl-C was pressed, and lets it do what it always does.
-
-    A generator whose loop is left by an exception learns nothing of the exception; and an interruption is
-    not the trial's fault.
-    """
-
-    seen = False
-
-    def __enter__(self) -> _Interrupts:
-        main = threading.current_thread() is threading.main_thread()
-        self._ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if self._ours:
-            signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.seen = True
-        raise KeyboardInterrupt

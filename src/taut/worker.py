@@ -28,7 +28,7 @@ class Worker:
     mode: ``async`` starts a trial whenever a slot is free; ``batch`` starts as many as there are
     slots once all before are finished; ``sequential`` runs one at a time over all workers.
     deadline: monotonic time after which no trial is started. told: called at least four times a second
-    with the numbers of the trials that just finished, often none.
+    with the numbers of the trials that just finished or went back to the queue, often none.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class Worker:
 
     def _record(self, messages: Sequence[Message]) -> None:
         ended: list[Ended] = []
+        lost: list[int] = []
         for message in messages:
             if isinstance(message, Report) and math.isfinite(message.step):
                 self.store.report(message.number, message.attempt, message.step, message.values)
@@ -114,12 +115,13 @@ class Worker:
             elif isinstance(message, Died):
                 self.store.release([(message.number, message.attempt)], message.why, blame=True)
                 del self._running[message.number, message.attempt]
+                lost.append(message.number)
         if ended:
             self.store.finish(ended)
             for end in ended:
                 del self._running[end.number, end.attempt]
         if self._told is not None:
-            self._told([end.number for end in ended])
+            self._told([*lost, *(end.number for end in ended)])
 
     def _judge(self, outcome: Outcome) -> Verdict:
         try:

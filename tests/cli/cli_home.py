@@ -108,7 +108,7 @@ class Home:
 
     def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "taut.cli", *args],
+            [sys.executable, "-m", "taut", *args],
             cwd=options.pop("cwd", self.path),
             env=self.environment(),
             stdin=subprocess.DEVNULL,

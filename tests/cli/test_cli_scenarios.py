@@ -503,10 +503,10 @@ def test_odd_ends_of_a_function(home: Home) -> None:
     errors = [record["error"] for record in records]
     assert "SystemExit" in errors[1] or "3" in errors[1]
     assert errors[2] == "loss is nan: the run diverged or divided by zero"
-    assert errors[3] == "the objective returned a str; return a number, or a dict of metrics by name"
+    assert errors[3] == "the objective returned 'high'; return a number, or a dict of metrics by name"
     assert "loss" in errors[4] and "'high'" in errors[4]
     assert errors[5] == "no value for 'loss': it returned no metric at all"
-    assert errors[6] == "no value for 'loss': it returned los; did you mean 'los'?"
+    assert errors[6] == "no value for 'loss': it returned los; is one of them misspelt?"
     assert "loss" in errors[7] and "None" in errors[7]
 
 

@@ -27,7 +27,7 @@ SPACE = taut.Space(x=taut.uniform(0, 1))
 
 @contextmanager
 def pool(objective: Any, slots: int = 1, **options: Any) -> Iterator[PoolExecutor]:
-    executor = PoolExecutor(objective, slots=slots, **{"names": ["x"], "main": "loss", **options})
+    executor = PoolExecutor(objective, slots=slots, **{"names": ["x"], "main": ["loss"], **options})
     try:
         yield executor
     finally:

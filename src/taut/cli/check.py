@@ -28,6 +28,8 @@ def verify(study: str) -> int:
         click.echo(f"damaged  {problem}")
     for problem in result.torn:
         click.echo(f"torn     {problem} (the trace of a crash; nothing that was acknowledged is missing)")
+    for text in result.doubled:
+        click.echo(f"doubled  {text}: the file system did not keep claims apart (see taut doctor)")
     if not result.differences:
         click.echo(f"all {result.suggestions} suggestions reproduced")
     else:

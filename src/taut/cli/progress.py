@@ -76,7 +76,7 @@ class Progress:
             better = self._note_best()
             if self._live is None:
                 self._say(_line(record, better))
-            elif better or record.state == "failed":
+            elif better or record.state != "complete":
                 self._draw(_line(record, better))
         if self._live is not None and time.monotonic() - self._drawn > _EVERY:
             self._drawn = time.monotonic()
@@ -115,6 +115,8 @@ def _goal(study: Study) -> str:
 
 def _line(record: TrialRecord, better: bool) -> str:
     took = f"{record.duration:.1f} s" if record.duration is not None else ""
+    if record.state == "waiting":
+        return f"trial {record.number} goes back to the queue: {last_line(record.error)}"
     if record.state == "failed":
         return f"trial {record.number} failed after {took}: {last_line(record.error)}"
     best = "  best so far" if better else ""
@@ -122,9 +124,12 @@ def _line(record: TrialRecord, better: bool) -> str:
 
 
 def last_line(error: str | None) -> str:
-    """The line of a traceback or of a program's output that says most."""
+    """The line that says most: the last of a traceback or of a program's output, else the first."""
     lines = [line for line in (error or "").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no reason is known"
+    if not lines:
+        return "no reason is known"
+    output = lines[0].startswith(("Traceback", "exit code", "killed by", "timed out"))
+    return lines[-1 if output else 0].strip()
 
 
 def epilogue(study: Study, folder: Path, why: str, seconds: float) -> int:

@@ -80,9 +80,12 @@ def run(
     if path.is_dir() or is_frozen(path):
         if directory is not None:
             raise InputError(f"{study} is a study already; --dir goes with a study.toml elsewhere")
-        definition = _with_trials(open_study(study).definition, trials)
-        return _work(definition, locate(study), workers, mode, seconds, again)
-    definition = _with_trials(_read(path), trials)
+        folder = locate(study)
+        definition = open_study(study).definition
+        if not path.is_dir():
+            _check_frozen(path, definition)
+        return _work(_with_trials(definition, trials), folder, workers, mode, seconds, again)
+    definition = _read(path)
     folder = Path(directory) if directory is not None else place(path, definition.name)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a directory for the study", ("--dir",))
@@ -91,8 +94,13 @@ def run(
         raise InputError(
             f"{folder} holds other files; give a directory of its own, such as {own}", ("--dir",)
         )
+    definition = _portable(definition, folder)
+    if _unchanged(path, folder):  # then what was said since, such as --trials 200, stands
+        stood = Study.of(folder).definition
+        definition = msgspec.structs.replace(stood, evaluation=definition.evaluation)
+    definition = _with_trials(definition, trials)
     try:
-        return _work(_portable(definition, folder), folder, workers, mode, seconds, again, file=path)
+        return _work(definition, folder, workers, mode, seconds, again, file=path)
     except InputError as error:
         if not error.at or error.at[0].startswith("-"):
             raise
@@ -122,6 +130,26 @@ def _again(command: str, target: str, options: Mapping[str, object]) -> str:
     """The command line that goes on, ready to be pasted."""
     words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
     return shlex.join(["taut", command, target, *words])
+
+
+def _unchanged(file: Path, folder: Path) -> bool:
+    """Whether the study was last run from just this text."""
+    try:
+        return (folder / "study.toml").read_bytes() == file.read_bytes() and (folder / "definition").is_dir()
+    except FileNotFoundError:
+        return False
+
+
+def _check_frozen(copy: Path, definition: Definition) -> None:
+    """Refuse a study's own copy that was edited: the study would go on as it was."""
+    from taut import studyfile
+
+    edited = _with_trials(_portable(studyfile.read(copy), copy.parent), definition.budget.trials)
+    same = {"name": definition.name, "evaluation": definition.evaluation}  # the copy stands elsewhere
+    if msgspec.structs.replace(edited, **same) != definition:
+        raise InputError(
+            f"{copy} is the study's own copy, and was edited; edit the original and run that instead"
+        )
 
 
 def _at_least_one(option: str, value: int | None) -> None:
@@ -191,6 +219,7 @@ def _work(
             )
         study = Study.of(folder, definition)
         study.store.save()
+        study.store.pinned = study.definition.evaluation
     except BaseException:
         executor.close()
         raise
@@ -238,7 +267,7 @@ def _executor(definition: Definition, folder: Path, slots: int) -> Executor:
             slots=slots,
             names=space.names,
             optional=sorted(space.optional),
-            main=must[0],
+            main=[objective.metric for objective in definition.objectives],
             base=str(base),
             timeout=asked.timeout,
             capture=True,

@@ -21,7 +21,9 @@ __all__ = ["sample"]
 @click.command(
     epilog="""\b
 Example, in a job array:
-  python train.py $(taut sample study.toml --index $SLURM_ARRAY_TASK_ID --format args)"""
+  eval "python train.py $(taut sample study.toml --index $SLURM_ARRAY_TASK_ID --format args)"
+
+The arguments are quoted for a shell, so eval keeps each value one argument."""
 )
 @click.argument("study")
 @click.option("--index", type=int, required=True, help="Which sample: 0, 1, 2, ...")

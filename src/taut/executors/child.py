@@ -6,6 +6,7 @@ once, pickled by the parent itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from taut.errors import InputError
 from taut.executors.base import Executor, Outcome, Report, Task
 from taut.executors.objective import Objective, call, load, note, takes_trial
 from taut.trial import Trial
-from taut.verdict import numbers
+from taut.verdict import metrics, numbers
 
 __all__ = ["Answer", "Asks", "Broken", "Ready", "Setup"]
 
@@ -32,7 +33,7 @@ class Setup(msgspec.Struct, frozen=True):
     pickled: bytes | None  # ... or by value
     names: list[str]  # of the space's parameters
     optional: list[str]  # those that not every trial has
-    main: str  # the metric that a bare number is the value of
+    main: list[str]  # the objectives, whose values a bare number or a tuple gives
     slots: int  # children side by side
     capture: bool  # whether what a trial prints goes to files in its directory
     pruning: bool  # whether `should_stop` has anybody to ask
@@ -110,18 +111,22 @@ def main(descriptor: int) -> None:
             task.number, task.attempt, task.params, pipe, study_seed=task.study_seed, directory=task.directory
         )
         outcome = call(objective, trial, with_trial, setup.main)
-        sys.stdout.flush()
-        connection.send_bytes(encode(_plain(outcome)))
+        with contextlib.suppress(OSError, ValueError):  # the objective may have closed it
+            sys.stdout.flush()
+        connection.send_bytes(encode(_plain(outcome, setup.main)))
 
 
 def _capture(task: Task) -> None:
     """Send what this process prints to `stdout` and `stderr` in the trial's directory, as for commands."""
     folder = Executor.trial_directory(task)
     suffix = f".{task.attempt}" if task.attempt else ""
-    for stream, name in ((sys.stdout, "stdout"), (sys.stderr, "stderr")):
-        stream.flush()
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        with contextlib.suppress(OSError, ValueError):
+            getattr(sys, name).flush()
         with open(folder / f"{name}{suffix}", "wb") as file:
-            os.dup2(file.fileno(), stream.fileno())
+            os.dup2(file.fileno(), descriptor)
+        if getattr(sys, name).closed:
+            setattr(sys, name, os.fdopen(descriptor, "w", closefd=False))
 
 
 def _load(setup: Setup) -> tuple[Objective, bool]:
@@ -136,9 +141,9 @@ def _load(setup: Setup) -> tuple[Objective, bool]:
     return objective, takes_trial(objective, setup.names, setup.optional)
 
 
-def _plain(outcome: Outcome) -> Outcome:
+def _plain(outcome: Outcome, main: list[str]) -> Outcome:
     """Metrics as floats, since NumPy's or PyTorch's own cannot go through the pipe."""
     try:
-        return msgspec.structs.replace(outcome, values=numbers(outcome.values))
+        return msgspec.structs.replace(outcome, values=metrics(main, outcome.values))
     except InputError as error:
         return msgspec.structs.replace(outcome, values={}, error=outcome.error or str(error))

@@ -23,9 +23,10 @@ def main(mark: str) -> None:
     rest = b""
     while data := os.read(0, 65536):
         *lines, rest = (rest + data).split(b"\n")
+        if b"quit" in lines:  # every group has ended; what left its group may still be there
+            groups.clear()
+            break
         for line in lines:
-            if line == b"quit":
-                return
             (groups.add if line[:1] == b"+" else groups.discard)(int(line[1:]))
     groups |= marked(mark)
     send(groups, signal.SIGTERM)

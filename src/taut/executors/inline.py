@@ -38,7 +38,7 @@ class InlineExecutor(Executor):
 
     slots = 1
 
-    def __init__(self, objective: Objective, with_trial: bool, main: str, report: Reporter) -> None:
+    def __init__(self, objective: Objective, with_trial: bool, main: Sequence[str], report: Reporter) -> None:
         self._objective = objective
         self._with_trial = with_trial
         self._main = main

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import reprlib
 import sys
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from taut.errors import InputError, nearest
@@ -58,7 +59,13 @@ def takes_trial(objective: Objective, names: Collection[str], optional: Collecti
     stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     required = [p for p in parameters if p.default is p.empty and p.kind not in stars]
     if len(required) == 1 and (required[0].name == "trial" or required[0].name not in names):
-        return True
+        hint = "" if required[0].name == "trial" else nearest(required[0].name, names)
+        if not hint:
+            return True
+        label = getattr(objective, "__name__", "the objective")
+        raise InputError(
+            f"{label}() takes {required[0].name!r}, which is no parameter{hint} (name it trial if it is the trial)"
+        )
     takes = {p.name for p in parameters}
     label = getattr(objective, "__name__", "the objective")
     for p in required:
@@ -89,8 +96,8 @@ def note(trial: Trial, values: Mapping[str, float]) -> None:
     trial.told = True
 
 
-def call(objective: Objective, trial: Trial, with_trial: bool, main: str) -> Outcome:
-    """Evaluate `trial`. `main` names the objective that a bare number is the value of."""
+def call(objective: Objective, trial: Trial, with_trial: bool, main: Sequence[str]) -> Outcome:
+    """Evaluate `trial`. `main` names the objectives, whose values a bare number or a tuple gives."""
     try:
         result = objective(trial) if with_trial else objective(**trial.params)
     except (Exception, SystemExit) as error:
@@ -103,12 +110,13 @@ def call(objective: Objective, trial: Trial, with_trial: bool, main: str) -> Out
         return Outcome(trial.number, trial.attempt, trial.last)
     if isinstance(result, Mapping):
         return Outcome(trial.number, trial.attempt, {**trial.last, **result})
-    if isinstance(result, (tuple, list, str)):
+    results = result if isinstance(result, (tuple, list)) else (result,)
+    if isinstance(result, str) or len(results) not in (1, len(main)):
         message = (
-            f"the objective returned a {type(result).__name__}; return a number, or a dict of metrics by name"
+            f"the objective returned {reprlib.repr(result)}; return a number, or a dict of metrics by name"
         )
         return Outcome(trial.number, trial.attempt, {}, error=message)
-    return Outcome(trial.number, trial.attempt, {**trial.last, main: result})
+    return Outcome(trial.number, trial.attempt, {**trial.last, **dict(zip(main, results, strict=False))})
 
 
 def _trace(error: BaseException) -> str:

@@ -23,7 +23,8 @@ from taut.executors.threads import thread_limit
 
 __all__ = ["PoolExecutor"]
 
-_GRACE = 1.5
+_GRACE = 1.2  # seconds between SIGTERM and SIGKILL
+_NAP = 0.005
 _ROOT = str(Path(__file__).parents[2])
 # Our own place goes in front of the import path; the parent's whole path arrives with the setup, and not in
 # PYTHONPATH, which the objective's own child processes would inherit.
@@ -40,7 +41,7 @@ class PoolExecutor(Executor):
     crash. The objective is imported by name where it has one; functions of the main program and closures
     are sent by value, so no ``if __name__ == "__main__"`` is needed.
 
-    names: of the space's parameters. optional: those that not every trial has. main: the metric that a bare number is the value of. base: goes in
+    names: of the space's parameters. optional: those that not every trial has. main: the objectives, whose values a bare number or a tuple gives. base: goes in
     front of the import path. timeout: seconds that a trial may take, loading not included. capture: send what trials
     print to files in their directories. asked: answers
     `trial.should_stop()` for (number, attempt).
@@ -55,7 +56,7 @@ class PoolExecutor(Executor):
         slots: int,
         names: Sequence[str],
         optional: Sequence[str] = (),
-        main: str,
+        main: Sequence[str],
         base: str | None = None,
         timeout: float | None = None,
         capture: bool = False,
@@ -72,7 +73,7 @@ class PoolExecutor(Executor):
             pickled=None if by_name else _pickle(objective),
             names=list(names),
             optional=list(optional),
-            main=main,
+            main=list(main),
             slots=slots,
             capture=capture,
             pruning=asked is not None,
@@ -89,7 +90,8 @@ class PoolExecutor(Executor):
 
     def start(self, task: Task) -> None:
         child = next(child for child in self._children if child.task is None)
-        if not child.alive:
+        if child.ended(0.0):
+            child.bury()
             fresh = _Child(self._setup, self._guardian)
             self._children[self._children.index(child)] = child = fresh
             child.ready()
@@ -112,8 +114,7 @@ class PoolExecutor(Executor):
     def _overdue(self, child: _Child) -> Outcome:
         assert child.task is not None
         number, attempt = child.task.number, child.task.attempt
-        child.signal(signal.SIGKILL)
-        child.process.wait()
+        child.bury()
         child.task = None
         return Outcome(number, attempt, {}, error=f"timed out after {self._timeout:g} s")
 
@@ -141,18 +142,14 @@ class PoolExecutor(Executor):
             child.signal(signal.SIGKILL if kill else signal.SIGTERM)
         deadline = time.monotonic() + _GRACE
         for child in self._children:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.process.wait(max(0.0, deadline - time.monotonic()))
-            child.signal(signal.SIGKILL)
+            child.ended(deadline - time.monotonic())
+            child.bury()
             child.task = None
 
     def close(self) -> None:
         for child in self._children:
             child.connection.close()  # an idle child ends by itself
         self.stop()
-        for child in self._children:
-            child.process.wait()
-            self._guardian.forget(child.process.pid)
         self._children = []
         self._guardian.close()
 
@@ -170,6 +167,7 @@ class _Child:
                 start_new_session=True,
                 env={**os.environ, **thread_limit(setup.slots), **guardian.environment},
             )
+        self._guardian = guardian
         guardian.watch(self.process.pid)
         self.connection = Connection(ours.detach())
         self.connection.send_bytes(encode(setup))
@@ -195,21 +193,39 @@ class _Child:
     def late(self, timeout: float) -> bool:
         return self.task is not None and time.monotonic() - self.since >= timeout
 
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
+    def ended(self, patience: float) -> bool:
+        """Whether the process ends within `patience` seconds. Its number stays taken until `bury`."""
+        deadline = time.monotonic() + patience
+        while self.process.returncode is None:
+            try:
+                if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                    return True
+            except ChildProcessError:  # somebody else has waited for it
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_NAP)
+        return True
 
     def signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)
+        """Signal the process and what it started; never a stranger that got its number later."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, number)
+
+    def bury(self) -> int:
+        """End the process and what it started, for good; its exit code."""
+        self.signal(signal.SIGKILL)
+        code = self.process.wait()
+        self._guardian.forget(self.process.pid)
+        return code
 
     def epitaph(self) -> str:
-        """How the process ended."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(1.0)
-        code = self.process.returncode
-        if code is None:
+        """How the process, which said no more, ended; nothing of it is left afterwards."""
+        if not self.ended(1.0):
+            self.bury()
             return "closed its connection"
+        code = self.bury()
         if code < 0:
             hint = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
             return f"was killed by {signal.Signals(-code).name}{hint}"

@@ -6,6 +6,7 @@ Used for coupled parameters, for conditions, and on metrics (``eval_loss <= 1.9`
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -45,6 +46,7 @@ class Expression:
         self._form = ast.dump(self.tree)
 
     @staticmethod
+    @functools.lru_cache(maxsize=1024)
     def parse(text: str) -> Expression:
         """The expression of `text`. Raises `InputError` for anything outside the language."""
         return Expression(text)
