@@ -164,13 +164,37 @@ def test_a_reused_process_number_does_not_keep_the_dead_alive(path: Path) -> Non
     assert reap(study) == 1
 
 
-def test_another_host_keeps_its_trial_while_it_gives_signs_of_life(path: Path) -> None:
+def test_another_host_keeps_its_trial_while_it_gives_signs_of_life(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taut.journal._REMOTE", 0.0)
     log = write(path, 0, [elsewhere(), started(0)])
     claim(path, 0, 0)
     study = open_study(path)
     assert reap(study) == 0 and study.snapshot.counts[State.RUNNING] == 1
     silence(log)
     assert reap(study) == 1 and study.snapshot.counts[State.WAITING] == 1
+
+
+def test_many_workers_elsewhere_are_no_burden(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their files are looked at now and then, and nothing is created to do so."""
+    for n in range(20):
+        write(path, n, [elsewhere(), started(n, c=20)])
+    claim(path, 0, 0, size=20)
+    study = open_study(path)
+    study.store.give_back("so that its log is open")
+    study.store.write([])
+    made: list[str] = []
+    creating = os.open
+
+    def count(name: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if flags & os.O_CREAT:
+            made.append(str(name))
+        return creating(name, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", count)
+    assert [reap(study) for _ in range(5)] == [0] * 5
+    assert made == []
 
 
 def test_a_worker_that_began_just_now_is_not_robbed(path: Path) -> None:

@@ -88,6 +88,16 @@ class Proposals:
         self._space: Space | None = None
         self._ready: dict[int, dict[str, Any]] = {}
         self._size = 1
+        self._examined: tuple[str, int] = "", 0
+
+    # Trials that were found not to end the study need not be looked at again; that, too, changes the cost alone.
+
+    def examined(self, until: str) -> int:
+        """How many of the complete trials are known not to fulfil `until`."""
+        return self._examined[1] if self._examined[0] == until else 0
+
+    def examine(self, until: str, count: int) -> None:
+        self._examined = until, count
 
     def params(self, snapshot: Snapshot, number: int) -> dict[str, Any]:
         """Parameters for trial `number`, given what `snapshot` knows."""
@@ -122,7 +132,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     limit = proposals.limit if trials is None else min(trials, proposals.limit)
     if snapshot.n_finished >= limit:
         return Done(f"all {limit:.0f} trials are finished")
-    enough = _enough(snapshot, now)
+    enough = _enough(snapshot, proposals, now)
     if enough:
         return Done(enough)
 
@@ -145,27 +155,36 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     return Wait("the last trials are with other workers")
 
 
-def _enough(snapshot: Snapshot, now: float) -> str | None:
+def _enough(snapshot: Snapshot, proposals: Proposals, now: float) -> str | None:
     """Why the budget is used up although trials are left; None if it is not."""
     budget = snapshot.definition.budget
-    if budget.until is not None and snapshot.counts[State.COMPLETE]:
-        until = Expression.parse(budget.until)
-        done = snapshot.state == State.COMPLETE
-        columns = {name: snapshot.values(name) for name in until.names}
-        reached = done & until.holds(columns)
-        if reached.any():
-            return f"trial {np.flatnonzero(reached)[0]} reached {budget.until}"
+    if budget.until is not None:
+        n = _reaching(budget.until, snapshot, proposals)
+        if n is not None:
+            return f"trial {n} reached {budget.until}"
     if budget.hours is not None and _busy(snapshot, now, budget.hours * 3600):
         return f"the budget of {budget.hours:g} hours is used up"
     return None
 
 
+def _reaching(until: str, snapshot: Snapshot, proposals: Proposals) -> int | None:
+    """The first complete trial seen to fulfil `until`."""
+    condition, fresh = Expression.parse(until), snapshot.completed[proposals.examined(until) :]
+    rows = np.array([n for n in fresh if snapshot.state[n] == State.COMPLETE], np.int64)
+    if rows.size:
+        reached = rows[condition.holds({name: snapshot.values(name)[rows] for name in condition.names})]
+        if reached.size:
+            return int(reached[0])
+    proposals.examine(until, len(snapshot.completed))
+    return None
+
+
 def _busy(snapshot: Snapshot, now: float, limit: float) -> bool:
     """Whether at least one trial was running during `limit` seconds or more."""
+    if now - snapshot.first_start < limit:
+        return False
     begun = snapshot.started
     known = ~np.isnan(begun)
-    if not known.any() or now - begun[known].min() < limit:
-        return False
     start = begun[known]
     order = np.argsort(start, kind="stable")
     start = start[order]

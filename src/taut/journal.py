@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -20,12 +22,13 @@ from taut.clock import Clock
 from taut.definition import Definition
 from taut.errors import InputError, LogError, StudyError
 from taut.events import Event, Opened
-from taut.liveness import introduce, lost
+from taut.liveness import introduce, local, lost
 from taut.log import Batch, Claims, LogReader, LogWriter, Problem, sync_folder
 
 __all__ = ["FileJournal", "Journal", "MemoryJournal"]
 
 _HEARTBEAT = 20.0  # seconds between signs of life
+_REMOTE = 30.0  # seconds, on average, between two looks at a worker on another machine
 
 
 class Journal(Protocol):
@@ -125,6 +128,7 @@ class FileJournal:
         self._reader = LogReader(self.directory / "log")
         self._pid = os.getpid()
         self._ended = threading.Event()
+        self._ask_again: dict[int, float] = {}  # when to look again at workers on other machines
 
     @property
     def problems(self) -> list[Problem]:
@@ -191,7 +195,14 @@ class FileJournal:
     def lost(self, writer: int, who: Opened | None) -> str | None:
         if writer == self.writer:
             return None
-        return lost(who, self.directory / "log" / f"{writer:04d}.jsonl")
+        if not local(who):
+            # The lease is long, and many workers looking often at each other's files is a burden.
+            if time.monotonic() < self._ask_again.get(writer, 0.0):
+                return None
+            self._ask_again[writer] = time.monotonic() + _REMOTE * random.uniform(0.5, 1.5)
+        own = self._writer
+        now = None if own is None else own.server_time  # our own log serves as the probe of the clock
+        return lost(who, self.directory / "log" / f"{writer:04d}.jsonl", now)
 
     # Revisions are immutable files, each created whole and exclusively by linking.
 

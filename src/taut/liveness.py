@@ -13,11 +13,12 @@ import platform
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from taut.events import Opened
 
-__all__ = ["LEASE", "introduce", "lost"]
+__all__ = ["LEASE", "introduce", "local", "lost"]
 
 LEASE = 600.0  # seconds without a sign of life after which a writer on another host counts as dead
 _RESTART = 60.0  # the same for one on a host of our name but with another boot id: a namesake may be alive
@@ -44,21 +45,34 @@ def introduce(now: float) -> Opened:
     )
 
 
-def lost(writer: Opened | None, log: Path) -> str | None:
+def local(writer: Opened | None) -> bool:
+    """Whether this machine's process table knows about `writer`, so that asking costs next to nothing."""
+    host, boot, space = _here()
+    return writer is not None and (writer.host, writer.boot, writer.space) == (host, boot, space)
+
+
+def lost(writer: Opened | None, log: Path, now: Callable[[], float] | None = None) -> str | None:
     """Why `writer`, whose file is `log`, must be dead; None while it lives or nobody can tell yet.
 
     writer: None where its first line was not seen: it may just have begun, or be on a file system that
-    shows new files late.
+    shows new files late. now: the file server's time; by default it is asked with a file made beside `log`.
     """
+
+    def silence_of(log: Path) -> float:
+        try:
+            return (now or (lambda: _server_time(log.parent)))() - log.stat().st_mtime
+        except OSError:
+            return 0.0  # it cannot be told
+
     if writer is None:
-        silence = _silence(log)
+        silence = silence_of(log)
         return f"{log.name} never said who writes it" if silence > LEASE else None
     host, boot, space = _here()
     if writer.host == host and writer.boot == boot and writer.space == space:
         alive = _alive(writer.pid, writer.born)
         if alive is not None:
             return None if alive else f"process {writer.pid} on {host} is gone"
-    silence = _silence(log)
+    silence = silence_of(log)
     if writer.host == host and writer.boot and writer.boot != boot and silence > _RESTART:
         return f"{host} was restarted"
     if silence > LEASE:
@@ -66,14 +80,10 @@ def lost(writer: Opened | None, log: Path) -> str | None:
     return None
 
 
-def _silence(log: Path) -> float:
-    """Seconds since `log` was last touched, by the clock of the file server; 0 where it cannot be told."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=log.parent, prefix=".clock-") as probe:
-            os.utime(probe.fileno())
-            return os.fstat(probe.fileno()).st_mtime - log.stat().st_mtime
-    except OSError:
-        return 0.0
+def _server_time(folder: Path) -> float:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".clock-") as probe:
+        os.utime(probe.fileno())
+        return os.fstat(probe.fileno()).st_mtime
 
 
 def _alive(pid: int, born: str) -> bool | None:

@@ -11,6 +11,7 @@ columns only when somebody looks at them, many at once.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -46,7 +47,8 @@ class Snapshot:
     revisions: the definitions so far, the latest last (see `revise`).
     size: one more than the highest trial number that was mentioned.
     claimed: the end of the highest block of numbers known to be claimed.
-    seen: lines applied, by writer. fetch: what to call when a trial was chosen under a revision that is not known yet.
+    first_start: when the first trial began. completed: trials in the order in which they were seen to be complete; a
+    later attempt may have taken that back. seen: lines applied, by writer. fetch: what to call when a trial was chosen under a revision that is not known yet.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
 
@@ -60,6 +62,8 @@ class Snapshot:
         self.writers: dict[int, Opened] = {}
         self.closed: set[int] = set()
         self.counts = [0] * len(State)
+        self.first_start = math.inf
+        self.completed: list[int] = []
         self._capacity = 0
         self._attempt, self._state = array("i"), array("b")
         self._writer, self._revision, self._ended = array("i"), array("i"), array("i")
@@ -134,6 +138,8 @@ class Snapshot:
         self._writer[n] = writer
         self._revision[n] = event.r
         self._started[n] = event.t
+        if event.t < self.first_start:
+            self.first_start = event.t
         self._fresh_params[n] = event.x
         if self._ended[n] >= 0 or n in self._released:
             self._judge(n)
@@ -160,6 +166,8 @@ class Snapshot:
             self._errors[n] = event.error
         else:
             self._errors.pop(n, None)
+        if event.state == "complete":
+            self.completed.append(n)
         counts, state, reached = self.counts, self._state, _STATES[event.state]  # as `_move`
         counts[state[n]] -= 1
         counts[reached] += 1

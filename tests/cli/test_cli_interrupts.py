@@ -198,7 +198,7 @@ def test_nohup(home: Home) -> None:
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
 def test_without_an_output(home: Home, closed: str) -> None:
     """As some daemons start their jobs."""
-    code = f"exec {sys.executable} -m taut.cli run study.toml {closed}"
+    code = f"exec {sys.executable} -m taut run study.toml {closed}"
     said = subprocess.run(
         ["bash", "-c", code],
         cwd=home.path,

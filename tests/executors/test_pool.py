@@ -255,35 +255,16 @@ def test_reports_arrive_in_order_and_before_the_end() -> None:
     assert isinstance(messages[-1], Outcome) and messages[-1].values == {"loss": 4.9, "other": 1.0}
 
 
-def test_should_stop_is_answered() -> None:
-    asked: list[tuple[int, int]] = []
-
-    def answer(number: int, attempt: int) -> bool:
-        asked.append((number, attempt))
-        return len(asked) == 3
-
+def test_should_stop_says_no_while_there_are_no_pruners() -> None:
     def train(trial: taut.Trial) -> float:
-        for step in range(100):
+        for step in range(3):
             trial.report(step, loss=1.0)
             if trial.should_stop():
-                return float(step)
-        return -1.0
+                return -1.0
+        return 2.0
 
-    with pool(train, asked=answer) as executor:
-        executor.start(task(4, 2))
-        assert finish(executor, 4)[-1].values == {"loss": 2.0}  # type: ignore[union-attr]
-    assert asked == [(4, 2)] * 3
     with pool(train) as executor:
-        executor.start(task(0))
-        assert finish(executor, 0)[-1].values == {"loss": -1.0}  # type: ignore[union-attr]
-
-
-DEATHS: list[tuple[Callable[[], Any], str]] = [
-    (lambda: os._exit(3), "ended with exit code 3"),
-    (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by SIGKILL"),
-    (lambda: os.kill(os.getpid(), signal.SIGSEGV), "killed by SIGSEGV"),
-    (lambda: os._exit(0), "ended with exit code 0"),
-]
+        assert evaluate(executor).values == {"loss": 2.0}
 
 
 @pytest.mark.parametrize("die, why", DEATHS, ids=[why for _, why in DEATHS])

@@ -22,7 +22,7 @@ from taut.executors.objective import Objective, call, load, note, takes_trial
 from taut.trial import Trial
 from taut.verdict import metrics, numbers
 
-__all__ = ["Answer", "Asks", "Broken", "Ready", "Setup"]
+__all__ = ["Broken", "Ready", "Setup"]
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -36,7 +36,6 @@ class Setup(msgspec.Struct, frozen=True):
     main: list[str]  # the objectives, whose values a bare number or a tuple gives
     slots: int  # children side by side
     capture: bool  # whether what a trial prints goes to files in its directory
-    pruning: bool  # whether `should_stop` has anybody to ask
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -50,19 +49,7 @@ class Broken(msgspec.Struct, frozen=True, tag="broken"):
     clear: bool
 
 
-class Asks(msgspec.Struct, frozen=True, tag="asks"):
-    """Should this attempt stop?"""
-
-    number: int
-    attempt: int
-
-
-class Answer(msgspec.Struct, frozen=True, tag="answer"):
-    stop: bool
-
-
-Said = Ready | Broken | Asks | Report | Outcome
-Heard = Task | Answer
+Said = Ready | Broken | Report | Outcome
 
 encode = msgspec.msgpack.Encoder().encode
 decode_said = msgspec.msgpack.Decoder(Said).decode
@@ -71,18 +58,14 @@ decode_said = msgspec.msgpack.Decoder(Said).decode
 class _Pipe:
     """The channel of the trials in this process."""
 
-    def __init__(self, connection: Connection, pruning: bool) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._pruning = pruning
 
     def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
         self._connection.send_bytes(encode(Report(trial.number, trial.attempt, step, numbers(values))))
 
     def should_stop(self, trial: Trial) -> bool:
-        if not self._pruning:
-            return False
-        self._connection.send_bytes(encode(Asks(trial.number, trial.attempt)))
-        return msgspec.msgpack.decode(self._connection.recv_bytes(), type=Answer).stop
+        return False
 
     def tell(self, trial: Trial, values: Mapping[str, float]) -> None:
         note(trial, values)
@@ -99,7 +82,7 @@ def main(descriptor: int) -> None:
         connection.send_bytes(encode(Broken(text, clear=isinstance(error, InputError))))
         return
     connection.send_bytes(encode(Ready()))
-    pipe = _Pipe(connection, setup.pruning)
+    pipe = _Pipe(connection)
     while True:
         try:
             task = msgspec.msgpack.decode(connection.recv_bytes(), type=Task)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import reprlib
-import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -20,18 +19,15 @@ __all__ = ["Objective", "call", "load", "note", "takes_trial"]
 Objective = Callable[..., Any]
 
 
-def load(name: str, base: str | None = None) -> Objective:
-    """The objective `"module:attribute"`, with `base` in front of the import path."""
+def load(name: str) -> Objective:
+    """The objective `"module:attribute"`."""
     module_name, _, attribute = name.partition(":")
-    if base is not None and base not in sys.path:
-        sys.path.insert(0, base)
     try:
         target: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name not in (module_name, module_name.partition(".")[0]):
             raise  # the module is there, and misses something itself
-        where = f" (looked in {base} first)" if base else ""
-        raise InputError(f"{name!r}: there is no module {module_name!r}{where}", ("function",)) from None
+        raise InputError(f"{name!r}: there is no module {module_name!r}", ("function",)) from None
     for part in attribute.split("."):
         if not hasattr(target, part):
             known = [key for key, value in vars(target).items() if callable(value)]

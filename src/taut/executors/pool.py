@@ -9,14 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from taut.errors import InputError, StudyError
 from taut.executors.base import Died, Executor, Message, Outcome, Report, Task
-from taut.executors.child import Answer, Asks, Broken, Ready, Setup, decode_said, encode
+from taut.executors.child import Broken, Ready, Setup, decode_said, encode
 from taut.executors.guardian import Guardian
 from taut.executors.objective import Objective
 from taut.executors.threads import thread_limit
@@ -43,8 +43,7 @@ class PoolExecutor(Executor):
 
     names: of the space's parameters. optional: those that not every trial has. main: the objectives, whose values a bare number or a tuple gives. base: goes in
     front of the import path. timeout: seconds that a trial may take, loading not included. capture: send what trials
-    print to files in their directories. asked: answers
-    `trial.should_stop()` for (number, attempt).
+    print to files in their directories.
 
     Raises `InputError` when the objective cannot be loaded.
     """
@@ -60,11 +59,9 @@ class PoolExecutor(Executor):
         base: str | None = None,
         timeout: float | None = None,
         capture: bool = False,
-        asked: Callable[[int, int], bool] | None = None,
     ) -> None:
         self.slots = slots
         self._timeout = timeout
-        self._asked = asked
         self._guardian = Guardian()
         by_name = objective if isinstance(objective, str) else _name(objective)
         self._setup = Setup(
@@ -76,7 +73,6 @@ class PoolExecutor(Executor):
             main=list(main),
             slots=slots,
             capture=capture,
-            pruning=asked is not None,
         )
         self._children: list[_Child] = []
         try:
@@ -124,10 +120,7 @@ class PoolExecutor(Executor):
         try:
             while child.task is not None and child.connection.poll():
                 said = decode_said(child.connection.recv_bytes())
-                if isinstance(said, Asks):
-                    stop = self._asked is not None and self._asked(said.number, said.attempt)
-                    child.connection.send_bytes(encode(Answer(stop)))
-                elif isinstance(said, (Report, Outcome)):
+                if isinstance(said, (Report, Outcome)):
                     found.append(said)
                     if isinstance(said, Outcome):
                         child.task = None
