@@ -24,6 +24,10 @@ class AskTell:
 
     def ask(self, count: int) -> list[Trial]:
         """Up to `count` trials; fewer where the budget ends. Raises `StudyError` if there is none at all."""
+        with self._store.lock:
+            return self._ask(count)
+
+    def _ask(self, count: int) -> list[Trial]:
         trials: list[Trial] = []
         self.reaper.look()
         while len(trials) < count:
@@ -89,7 +93,8 @@ class AskTell:
     # ------------------------------------------------------------------ what a live trial says
 
     def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
-        self._store.report(trial.number, trial.attempt, step, numbers(values))
+        with self._store.lock:
+            self._store.report(trial.number, trial.attempt, step, numbers(values))
 
     def should_stop(self, trial: Trial) -> bool:
         return False

@@ -78,7 +78,6 @@ class Snapshot:
         self._fresh_reports: list[Reported] = []
         self._reports: dict[str, list[tuple[int, int, float, float, float]]] = {}
         self._fold: dict[type, Callable[[int, Any], None]] = {
-            Started: self._on_started,
             Finished: self._on_finished,
             Released: self._on_released,
             Opened: self._on_opened,
@@ -106,16 +105,28 @@ class Snapshot:
 
     def apply(self, writer: int, events: Sequence[Event | None]) -> None:
         """Fold the next lines of `writer`: the event of each, or None where it is damaged."""
-        top = max([event.n for event in events if type(event) is Started], default=-1)
-        if top >= self.size:
-            self._grow(top + 1)
+        starts = [event for event in events if isinstance(event, Started)]
+        if starts:
+            self._prepare(starts)
+            for start in starts:
+                self._on_started(writer, start)
         fold = self._fold
-        for event in events:
+        for event in events if len(starts) < len(events) else ():  # the order makes no difference
             if isinstance(event, Reported):  # by far the most frequent
                 self._fresh_reports.append(event)
             elif type(event) in fold:
                 fold[type(event)](writer, event)
         self.seen[writer] = self.seen.get(writer, 0) + len(events)
+
+    def _prepare(self, starts: list[Started]) -> None:
+        """What is the same for many starts as for one."""
+        top = max([event.n for event in starts])
+        if top >= self.size:
+            self._grow(top + 1)
+        if max([event.r for event in starts]) >= len(self.revisions) and self.fetch is not None:
+            self.fetch()
+        self.claimed = max(self.claimed, max([event.c for event in starts]))
+        self.first_start = min(self.first_start, min([event.t for event in starts]))
 
     def _on_opened(self, writer: int, event: Opened) -> None:
         self.writers[writer] = event
@@ -125,12 +136,6 @@ class Snapshot:
 
     def _on_started(self, writer: int, event: Started) -> None:
         n = event.n
-        if n >= self.size:
-            self._grow(n + 1)
-        if event.r >= len(self.revisions) and self.fetch is not None:
-            self.fetch()
-        if event.c > self.claimed:
-            self.claimed = event.c
         self._starts[n] += 1
         if event.a < self._attempt[n]:
             return
@@ -138,8 +143,6 @@ class Snapshot:
         self._writer[n] = writer
         self._revision[n] = event.r
         self._started[n] = event.t
-        if event.t < self.first_start:
-            self.first_start = event.t
         self._fresh_params[n] = event.x
         if self._ended[n] >= 0 or n in self._released:
             self._judge(n)

@@ -6,14 +6,12 @@ Everything that changes a study goes through here, and always in this order: dec
 
 from __future__ import annotations
 
-import functools
 import math
 import threading
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -39,20 +37,6 @@ _SHARES = 32  # a block is at most this part of what is left, so that the end is
 _WEIGHT = 0.05  # of the latest trial in the running mean of their time
 _SAFE = 2.0  # seconds after its start in which nobody can have taken a trial for dead
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
-
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _alone(method: Method) -> Method:
-    """One thread at a time: people ask and tell from the callbacks of thread pools."""
-
-    @functools.wraps(method)
-    def locked(self: Store, *args: Any, **options: Any) -> Any:
-        with self.lock:
-            return method(self, *args, **options)
-
-    return cast(Method, locked)
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -105,7 +89,6 @@ class Store:
 
     # ------------------------------------------------------------------ reading
 
-    @_alone
     def refresh(self, force: bool = True) -> None:
         """Read what others have written. Without `force`, only as often as a decision could need it."""
         now = time.monotonic()
@@ -127,7 +110,6 @@ class Store:
             self.snapshot.revise(definition)
             self._take_definition()
 
-    @_alone
     def revise(self, change: Callable[[Definition], Definition]) -> None:
         """Add a revision: what `change` makes of the latest definition, which others may have changed meanwhile."""
         self._revise()
@@ -143,7 +125,6 @@ class Store:
 
     # ------------------------------------------------------------------ deciding
 
-    @_alone
     def next(self, batch: int = 0, free: int = 1, ahead: bool = True) -> Start | Wait | Done:
         """Decide, claim and write down the next start; when this returns a `Start` it is in the log.
 
@@ -257,20 +238,17 @@ class Store:
             )
         self._saved = True
 
-    @_alone
     def write(self, events: Sequence[Event], durable: bool = False) -> None:
         """Append and fold."""
         self._open()
         self.journal.append(events, durable)
         self.snapshot.apply(self.journal.writer, events)
 
-    @_alone
     def report(self, number: int, attempt: int, step: float, values: Mapping[str, float]) -> None:
         """Write down intermediate values (not flushed to disk: losing one costs nothing)."""
         finite = {name: value if np.isfinite(value) else None for name, value in values.items()}
         self.write([Reported(n=number, a=attempt, s=step, y=finite, t=self.clock.now())])
 
-    @_alone
     def finish(self, ended: Sequence[Ended]) -> None:
         """Write down results; when this returns they are on the disk, all with one flush."""
         now = self.clock.now()
@@ -308,7 +286,6 @@ class Store:
         latest = (self._ended - before) / count
         self._pace = latest if math.isinf(self._pace) else self._pace + _WEIGHT * (latest - self._pace)
 
-    @_alone
     def release(self, attempts: Sequence[tuple[int, int]], why: str, blame: bool) -> None:
         """Give trials back to the queue."""
         now = self.clock.now()
@@ -330,7 +307,6 @@ class Store:
         self.give_back("its worker ended before it began")
         self.journal.close()
 
-    @_alone
     def give_back(self, why: str) -> None:
         """Let others have the numbers that were claimed and not used."""
         unused = [(n, 0) for n in self.held if n >= self.snapshot.size or self.snapshot.next_attempt(n) == 0]

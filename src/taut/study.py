@@ -151,7 +151,8 @@ class Study:
     @property
     def snapshot(self) -> Snapshot:
         """All that is known now."""
-        self.store.refresh()
+        with self.store.lock:
+            self.store.refresh()
         return self.store.snapshot
 
     @property

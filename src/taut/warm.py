@@ -26,7 +26,8 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
     with Interrupts() as interrupts:
         while True:
             desk.reaper.look()
-            decision = store.next(batch)
+            with store.lock:
+                decision = store.next(batch)
             if isinstance(decision, Done):
                 break
             if isinstance(decision, Wait):

@@ -264,7 +264,16 @@ def test_should_stop_says_no_while_there_are_no_pruners() -> None:
         return 2.0
 
     with pool(train) as executor:
-        assert evaluate(executor).values == {"loss": 2.0}
+        executor.start(task(0))
+        assert finish(executor, 0)[-1].values == {"loss": 2.0}  # type: ignore[union-attr]
+
+
+DEATHS: list[tuple[Callable[[], Any], str]] = [
+    (lambda: os._exit(3), "ended with exit code 3"),
+    (lambda: os.kill(os.getpid(), signal.SIGKILL), "killed by SIGKILL"),
+    (lambda: os.kill(os.getpid(), signal.SIGSEGV), "killed by SIGSEGV"),
+    (lambda: os._exit(0), "ended with exit code 0"),
+]
 
 
 @pytest.mark.parametrize("die, why", DEATHS, ids=[why for _, why in DEATHS])
