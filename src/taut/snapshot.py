@@ -120,13 +120,20 @@ class Snapshot:
 
     def _prepare(self, starts: list[Started]) -> None:
         """What is the same for many starts as for one."""
-        top = max([event.n for event in starts])
+        if len(starts) == 1:
+            (start,) = starts
+            top, revision, claimed, begun = start.n, start.r, start.c, start.t
+        else:
+            top, revision = max([event.n for event in starts]), max([event.r for event in starts])
+            claimed, begun = max([event.c for event in starts]), min([event.t for event in starts])
         if top >= self.size:
             self._grow(top + 1)
-        if max([event.r for event in starts]) >= len(self.revisions) and self.fetch is not None:
+        if revision >= len(self.revisions) and self.fetch is not None:
             self.fetch()
-        self.claimed = max(self.claimed, max([event.c for event in starts]))
-        self.first_start = min(self.first_start, min([event.t for event in starts]))
+        if claimed > self.claimed:
+            self.claimed = claimed
+        if begun < self.first_start:
+            self.first_start = begun
 
     def _on_opened(self, writer: int, event: Opened) -> None:
         self.writers[writer] = event
