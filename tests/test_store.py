@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import taut
+import taut.log
 from handmade import claim, elsewhere, finished, gone, hello, released, silence, started, write
 from processes import reap
 from taut.clock import WallClock
@@ -381,3 +382,39 @@ def test_a_study_whose_start_lines_are_damaged_goes_on(path: Path) -> None:
         finish_all(study)
     assert study.snapshot.n_finished == 5 and len(study.trials) == 5
     assert study.best.values["loss"] >= 0.0
+
+
+# ---------------------------------------------------------------------- flushing behind a run of tiny trials
+
+
+def test_a_run_of_tiny_trials_is_on_the_disk_when_it_returns(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    log = path / "log" / "0000.jsonl"
+    sync = taut.log._sync
+
+    def note(fd: int) -> None:
+        size = os.fstat(fd).st_size
+        sync(fd)
+        flushed.append(size)
+
+    monkeypatch.setattr("taut.log._sync", note)
+    study = open_study(path)
+    study.run(lambda trial: 1.0, trials=2000)
+    assert flushed[-1] == log.stat().st_size, "the last flush saw the last result"
+    assert len(flushed) < 1000, "many results share a flush"
+    study.close()
+
+
+def test_a_flush_that_fails_behind_a_run_is_not_passed_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> None:
+        if study.store.snapshot.n_finished > 100:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("taut.log._sync", fail)
+    study = open_study(path)
+    with pytest.raises(LogError, match=r"Input/output error|failed to be written"):
+        study.run(lambda trial: 1.0, trials=500)

@@ -28,6 +28,7 @@ from taut.log import Batch, Claims, LogReader, LogWriter, Problem, sync_folder
 __all__ = ["FileJournal", "Journal", "MemoryJournal"]
 
 _HEARTBEAT = 20.0  # seconds between signs of life
+_BEHIND = 0.005  # seconds by which a flush in the background may come late
 _REMOTE = 30.0  # seconds, on average, between two looks at a worker on another machine
 
 
@@ -50,6 +51,12 @@ class Journal(Protocol):
         """Begin to write, if not begun; the first event, or None if it was begun before."""
 
     def append(self, events: Iterable[Event], durable: bool) -> None: ...
+    def flush(self) -> None:
+        """Bring all that was appended to the disk."""
+
+    def flush_soon(self) -> None:
+        """The same, within some milliseconds, in another thread."""
+
     def poll(self, thorough: bool) -> list[Batch]: ...
     def advance(self, frontier: int) -> None: ...
     def claim(self, count: int, limit: float) -> range | None: ...
@@ -79,6 +86,12 @@ class MemoryJournal:
         return None
 
     def append(self, events: Iterable[Event], durable: bool) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def flush_soon(self) -> None:
         pass
 
     def poll(self, thorough: bool) -> list[Batch]:
@@ -127,7 +140,7 @@ class FileJournal:
         self._claims = Claims(self.directory / "claims", -1)
         self._reader = LogReader(self.directory / "log")
         self._pid = os.getpid()
-        self._ended = threading.Event()
+        self._ended, self._dirty = threading.Event(), threading.Event()
         self._ask_again: dict[int, float] = {}  # when to look again at workers on other machines
 
     @property
@@ -159,12 +172,22 @@ class FileJournal:
         # Only now: a writer that has not said who it is counts as dead.
         self._writer, self._pid = writer, os.getpid()
         self._claims.writer = self._reader.skip = writer.number
-        threading.Thread(target=_beat, args=(writer, self._ended), name="taut-heartbeat", daemon=True).start()
+        threading.Thread(
+            target=_attend, args=(writer, self._ended, self._dirty), name="taut-log", daemon=True
+        ).start()
         return hello
 
     def append(self, events: Iterable[Event], durable: bool) -> None:
         assert self._writer is not None, "open() comes before append()"
         self._writer.append(events, durable)
+
+    def flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+
+    def flush_soon(self) -> None:
+        if not self._dirty.is_set():
+            self._dirty.set()
 
     def poll(self, thorough: bool) -> list[Batch]:
         return self._reader.poll(thorough)
@@ -256,13 +279,22 @@ class FileJournal:
 
     def close(self) -> None:
         self._ended.set()
+        self._dirty.set()  # wakes the thread, which ends
         if self._writer is not None and self._pid == os.getpid():
             self._writer.close(self._clock.now())
         self._reader.close()
 
 
-def _beat(writer: LogWriter, ended: threading.Event) -> None:
-    """Give signs of life while the process is busy with a trial that says nothing for hours."""
-    while not ended.wait(_HEARTBEAT):
-        with contextlib.suppress(OSError):
-            writer.touch()
+def _attend(writer: LogWriter, ended: threading.Event, dirty: threading.Event) -> None:
+    """Flush what was appended in haste, and give signs of life while the process is busy for hours."""
+    beat = time.monotonic()
+    while not ended.is_set():
+        if dirty.wait(_HEARTBEAT):
+            ended.wait(_BEHIND)  # more comes meanwhile, and takes part
+            dirty.clear()
+            with contextlib.suppress(LogError):  # the next append or flush says so
+                writer.flush()
+        if time.monotonic() - beat >= _HEARTBEAT:
+            beat = time.monotonic()
+            with contextlib.suppress(OSError):
+                writer.touch()

@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +71,8 @@ class LogWriter:
             ) from error
         self.path = folder / f"{self.number:04d}.jsonl"
         self._failed = False
+        self._unsure: OSError | None = None  # why a flush failed
+        self._guard = threading.RLock()
 
     def _create(self) -> tuple[int, int]:
         number = max(_writers(self.folder), default=-1) + 1
@@ -105,7 +108,7 @@ class LogWriter:
                 "make room (disk, quota, permissions), then tell it again or resume the study"
             ) from error
         if durable:
-            self._flush()
+            self.flush()
 
     def _cut(self, lines: list[bytes], end: int) -> None:
         """After a failed write, end the file behind its last whole line: others may have read that far.
@@ -122,19 +125,26 @@ class LogWriter:
         except OSError:
             self._abandon()  # a torn line may remain, and nothing may follow it
 
-    def _flush(self) -> None:
-        try:
-            _sync(self._fd)
-        except OSError as error:
-            self._abandon()
-            raise LogError(
-                f"{self.path}: {error.strerror}; what was just told may not have reached the disk: check the file system, then resume the study"
-            ) from error
+    def flush(self) -> None:
+        """Bring what was written so far to the disk. Another thread may do so while this one appends."""
+        with self._guard:
+            try:
+                if self._fd >= 0:
+                    _sync(self._fd)
+            except OSError as error:
+                self._abandon()
+                self._unsure = error
+            if self._unsure is not None:
+                raise LogError(
+                    f"{self.path}: {self._unsure.strerror}; what was just told may not have reached the disk: check the file system, then resume the study"
+                ) from self._unsure
 
     def _abandon(self, failed: bool = True) -> None:
-        self._failed = failed
-        os.close(self._fd)
-        self._fd = -1
+        with self._guard:  # a flush in another thread must not meet somebody else's file of this number
+            self._failed = failed
+            if self._fd >= 0:
+                os.close(self._fd)
+            self._fd = -1
 
     def touch(self) -> None:
         """Renew the file's time by the file server's clock: the sign of life for other hosts."""

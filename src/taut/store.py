@@ -36,6 +36,7 @@ _LARGEST_BLOCK = 256
 _SHARES = 32  # a block is at most this part of what is left, so that the end is shared
 _WEIGHT = 0.05  # of the latest trial in the running mean of their time
 _SAFE = 2.0  # seconds after its start in which nobody can have taken a trial for dead
+_TINY = 0.002  # seconds
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
 
 
@@ -249,8 +250,17 @@ class Store:
         finite = {name: value if np.isfinite(value) else None for name, value in values.items()}
         self.write([Reported(n=number, a=attempt, s=step, y=finite, t=self.clock.now())])
 
-    def finish(self, ended: Sequence[Ended]) -> None:
-        """Write down results; when this returns they are on the disk, all with one flush."""
+    @property
+    def tiny(self) -> bool:
+        """Whether our trials take so little that a flush for each would be most of the time."""
+        return self._pace < _TINY
+
+    def finish(self, ended: Sequence[Ended], behind: bool = False) -> None:
+        """Write down results; when this returns they are on the disk, all with one flush.
+
+        behind: they may come to the disk some milliseconds later, together with the results of the next
+        trials. Only for those that nobody has been told of; `journal.flush` waits for them.
+        """
         now = self.clock.now()
         events: list[Event] = []
         for end in ended:
@@ -265,7 +275,9 @@ class Store:
                     error=msgspec.UNSET if error is None else error,
                 )
             )
-        self.write(events, durable=True)
+        self.write(events, durable=not behind)
+        if behind:
+            self.journal.flush_soon()
         self._note_pace(len(ended))
         if any(
             now - self.snapshot.begun(end.number) > _SAFE and self.journal.contested(end.number, end.attempt)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 from taut.decide import Done, Start, Wait
-from taut.errors import InputError
+from taut.errors import InputError, LogError
 from taut.executors.base import Died, Executor, Message, Outcome, Report, Task
 from taut.reaper import Reaper
 from taut.store import Ended, Store
@@ -78,6 +79,7 @@ class Worker:
                 self._record(messages)
                 pause = 0.0
             elif isinstance(ending, Done):
+                self.store.journal.flush()
                 return ending.why
             else:
                 self.store.check_progress()
@@ -117,7 +119,7 @@ class Worker:
                 del self._running[message.number, message.attempt]
                 lost.append(message.number)
         if ended:
-            self.store.finish(ended)
+            self.store.finish(ended, behind=self._told is None and self.store.tiny)
             for end in ended:
                 del self._running[end.number, end.attempt]
         if self._told is not None:
@@ -136,3 +138,5 @@ class Worker:
             self.executor.stop(kill=True)
         self.store.release(list(self._running), "it was interrupted", blame=False)
         self._running.clear()
+        with contextlib.suppress(LogError):  # what is already wrong is being raised
+            self.store.journal.flush()
