@@ -208,7 +208,7 @@ PARSE_ERRORS: list[tuple[Any, str]] = [
     ("(1).real", "'1': a dot joins the parts of a name, as in model.lr, and nothing else"),
     ("[1, 2]", "'[1, 2]': a list stands only after in, for instance optim in ['sgd', 'adam']"),
     ("x[0]", f"'x[0]': not allowed here; {HAS}"),
-    ("lambda: 1", f"'lambda: 1': not allowed here; {HAS}"),
+    ("lambda x: x", f"'lambda x: x': not allowed here; {HAS}"),
     ("1 if x else 2", f"'1 if x else 2': not allowed here; {HAS}"),
     ("[y for y in x]", f"'[y for y in x]': not allowed here; {HAS}"),
     ("f'{x}'", "\"f'{x}'\": not allowed here; " + HAS),
