@@ -3,7 +3,8 @@
     python benchmarks/storage.py
 
 Random sampler, two floats. Every process opens the study, waits for the others, and then works for a
-fixed time: `study.run` on a taut directory, `study.optimize` on Optuna's journal file.
+fixed time: `study.run` on a taut directory, `study.optimize` on Optuna's journal file. With --each, taut
+flushes every result by itself, as it does for `tell` and for trials of more than 2 ms.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Service(NamedTuple):
     gap: float
 
 
-def work(name: str, path: str, seconds: float, start: Any, stamps: Any) -> None:
+def work(name: str, path: str, seconds: float, each: bool, start: Any, stamps: Any) -> None:
     """One worker: when each of its trials was evaluated, in seconds after the start.
 
     It imports what it measures and nothing else, and tries a study in memory first: what is loaded with the
@@ -68,7 +69,10 @@ def work(name: str, path: str, seconds: float, start: Any, stamps: Any) -> None:
         optuna.create_study(sampler=optuna.samplers.RandomSampler()).optimize(objective, n_trials=3)
     else:
         import taut
+        import taut.store
 
+        if each:
+            taut.store._TINY = 0.0  # no trial takes less: each result is flushed before the next trial
         study = taut.Study(path)
 
         def objective(trial: Any) -> float:
@@ -86,7 +90,7 @@ def work(name: str, path: str, seconds: float, start: Any, stamps: Any) -> None:
     stamps.put([moment - begin for moment in found if moment <= begin + seconds])
 
 
-def serve(name: str, template: Path, workers: int, seconds: float) -> Service:
+def serve(name: str, template: Path, workers: int, seconds: float, each: bool) -> Service:
     """Put `workers` processes to work on a fresh copy of the study in `template`."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="taut-benchmark-", dir=template.parent) as folder:
@@ -96,7 +100,7 @@ def serve(name: str, template: Path, workers: int, seconds: float) -> Service:
         else:
             shutil.copy(template, path)
         start, stamps = context.Barrier(workers), context.Queue()
-        arguments = (name, str(path), seconds, start, stamps)
+        arguments = (name, str(path), seconds, each, start, stamps)
         processes = [context.Process(target=work, args=arguments) for _ in range(workers)]
         for process in processes:
             process.start()
@@ -121,6 +125,7 @@ def main() -> None:
     parser.add_argument(
         "--dir", default=None, help="file system to measure; default: the temporary directory"
     )
+    parser.add_argument("--each", action="store_true", help="a flush for each of taut's results")
     options = parser.parse_args()
 
     medians: dict[tuple[str, int, int], Service] = {}
@@ -135,7 +140,7 @@ def main() -> None:
             found = common.rounds(
                 {
                     (name, existing): partial(
-                        serve, name, templates[name, existing], workers, options.seconds
+                        serve, name, templates[name, existing], workers, options.seconds, options.each
                     )
                     for existing in options.existing
                     for name in CONTESTANTS
@@ -148,7 +153,8 @@ def main() -> None:
                     *map(statistics.median, zip(*services, strict=True))
                 )
 
-    print(common.header(f"A study on disk, trivial objective, {options.seconds:g} s a run"))
+    kind = ", a flush for each result" if options.each else ""
+    print(common.header(f"A study on disk, trivial objective, {options.seconds:g} s a run{kind}"))
     print(common.table(_COLUMNS, _rows(medians, options.workers, options.existing)))
     if len(options.existing) > 1:
         print()
