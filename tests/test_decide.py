@@ -399,3 +399,58 @@ def test_a_grid_of_many_workers_tries_each_cell_once(seed: int, workers: int) ->
             break
     tried = {tuple(e.x.items()) for log in world.logs for e in log if isinstance(e, Started)}
     assert world.truth.n_finished == len(tried) == 14
+
+
+# -- the end of a job --------------------------------------------------------------------------------------
+
+
+def took(*seconds: float) -> list[Event]:
+    """Complete trials that took so long, one after the other."""
+    events: list[Event] = []
+    for n, duration in enumerate(seconds):
+        events += [started(n, t=0.0), finished(n, t=duration)]
+    return events
+
+
+def test_a_trial_that_will_not_fit_is_not_started() -> None:
+    snapshot = seen(took(*[100.0] * 10), trials=20)
+    assert isinstance(ask(snapshot, now=1000.0, held=[10], frontier=11, ends=1300.0), Start)
+    done = ask(snapshot, now=1000.0, held=[10], frontier=11, ends=1105.0)
+    assert isinstance(done, Done) and "too short" in done.why and "1 min 45 s" in done.why
+
+
+def test_while_nothing_is_known_a_trial_is_started_at_any_time() -> None:
+    assert isinstance(ask(seen([], trials=2), now=0.0, held=[0], frontier=1, ends=1.0), Start)
+
+
+def test_trials_that_save_themselves_are_started_whenever_there_is_time() -> None:
+    saved = Released(n=10, a=0, why="paused", blame=False, t=50.0, kept=True)
+    snapshot = seen([*took(*[100.0] * 10), started(10), saved], trials=20)
+    assert snapshot.state[10] == State.PAUSED
+    assert begins(ask(snapshot, now=1000.0, frontier=11, ends=1020.0)) == ([10], 1)
+
+
+def test_a_trial_that_ran_out_of_time_waits_for_more_of_it() -> None:
+    short = Released(n=0, a=0, why="the job's time was over", blame=True, t=90.0, short=90.0)
+    snapshot = seen([started(0), short], trials=3)
+    assert begins(ask(snapshot, now=0.0, frontier=1, ends=100.0)) == ([0], 1)
+    # Where there is less time than it had, another trial is begun rather.
+    assert ask(snapshot, now=0.0, frontier=1, ends=60.0) == Claim(3)
+
+
+def test_a_job_takes_part_in_one_batch() -> None:
+    events: list[Event] = [started(n) for n in range(3)]
+    snapshot = seen(events, trials=8)
+    assert ask(snapshot, frontier=3, batch=4, within=4) == Claim(4)
+    snapshot.apply(0, [started(3)])
+    done = ask(snapshot, frontier=4, batch=4, within=4)
+    assert isinstance(done, Done) and "batch" in done.why
+    snapshot.apply(0, [released(1)])  # but what comes back of it is still its business
+    assert begins(ask(snapshot, frontier=4, batch=4, within=4)) == ([1], 1)
+
+
+def test_waiting_for_others_is_idle_and_waiting_for_a_batch_is_not() -> None:
+    snapshot = seen([started(0), started(1)], trials=2)
+    assert ask(snapshot, frontier=2) == Wait("the last trials are with other workers", idle=True)
+    batch = ask(seen([started(0)], trials=4), held=[2], frontier=3, batch=2)
+    assert isinstance(batch, Wait) and not batch.idle

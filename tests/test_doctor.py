@@ -15,7 +15,8 @@ import pytest
 
 from taut import doctor, filesystem, machine
 from taut.definition import Definition, Method, Objective
-from taut.doctor import Finding, examine
+from taut.doctor import Finding, examine, files, host
+from taut.doctor.study import findings as study_findings
 from taut.errors import InputError
 from taut.events import Closed, Event, Finished, Opened, Started
 from taut.filesystem import Mount, Race
@@ -24,7 +25,7 @@ from taut.log import LogWriter
 from taut.machine import Answer
 
 FILES = ["directory", "exclusive files", "symbolic links", "hard links", "appends", "syncs", "clock"]
-MACHINE = ["Python", "taut", "cores", "memory", "open files", "Slurm", "HyperQueue", "GPU"]
+MACHINE = ["Python", "taut", "cores", "memory", "open files", "HyperQueue", "GPU", "Slurm"]
 MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0
 tmpfs /tmp tmpfs rw 0 0
@@ -34,6 +35,12 @@ old:/x /scratch nfs rw 0 0
 10.0.0.1@tcp:/work /scratch lustre rw,flock 0 0
 broken
 """
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a cluster is, its many findings are the subject of other tests."""
+    monkeypatch.setenv("SLURM_CONF", "/dev/null")
 
 
 def by_name(findings: list[Finding]) -> dict[str, Finding]:
@@ -104,7 +111,7 @@ def test_memory_is_no_disk() -> None:
 
 
 def test_nothing_is_left_after_ctrl_c(tmp_path: Path) -> None:
-    source = Path(doctor.__file__).parents[1]
+    source = Path(doctor.__file__).parents[2]
     script = (
         "from pathlib import Path; from taut.doctor import examine; import sys; examine(Path(sys.argv[1]))"
     )
@@ -172,7 +179,7 @@ def test_a_race_that_cheats_is_caught(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(filesystem, "_PROBES", cheating)
     race = filesystem.race(tmp_path / "race", "link", racers=2, count=10)
     assert race == Race(10, list(range(10)), None)
-    assert doctor.judge_race("symbolic links", race) == Finding(
+    assert files.judge_race("symbolic links", race) == Finding(
         "symbolic links",
         "fail",
         "10 of 10 names had not exactly one winner",
@@ -209,7 +216,7 @@ def test_hard_links_that_are_not_there(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("os.link", link)
     problem = filesystem.hard_link_problem(tmp_path)
-    assert doctor.judge_hard_links(problem) == Finding(
+    assert files.judge_hard_links(problem) == Finding(
         "hard links",
         "fail",
         "cannot be made: Operation not permitted",
@@ -294,12 +301,12 @@ def test_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, 
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     patience = 0.2 if script.startswith("sleep") else 5.0
-    assert doctor.judge_program("Slurm", machine.Program("sbatch", "--version").answer(patience)) == expected
+    assert host.judge_program("Slurm", machine.Program("sbatch", "--version").answer(patience)) == expected
 
 
 def test_a_program_that_is_not_here() -> None:
     answer = machine.Program("taut-no-such-program").answer(1.0)
-    assert doctor.judge_program("GPU", answer) == Finding("GPU", "ok", "not here")
+    assert host.judge_program("GPU", answer) == Finding("GPU", "ok", "not here")
 
 
 # ---------------------------------------------------------------------- judgements
@@ -339,7 +346,7 @@ ELSEWHERE = "keep the study on another file system (--dir)"
     ],
 )
 def test_judging_a_mount(mount: Mount | None, state: str, text: str) -> None:
-    finding = doctor.judge_mount(mount)
+    finding = files.judge_mount(mount)
     assert (finding.name, finding.state, finding.text) == ("file system", state, text)
     assert bool(finding.advice) == (state == "warn")
 
@@ -348,12 +355,12 @@ def test_judging_a_mount(mount: Mount | None, state: str, text: str) -> None:
     ("finding", "expected"),
     [
         (
-            doctor.judge_space(5 << 30, 2_000_000),
+            files.judge_space(5 << 30, 2_000_000),
             Finding("space", "ok", "5.0 GiB free, room for 2,000,000 more files (a quota may allow less)"),
         ),
-        (doctor.judge_space(5 << 30, None), Finding("space", "ok", "5.0 GiB free (a quota may allow less)")),
+        (files.judge_space(5 << 30, None), Finding("space", "ok", "5.0 GiB free (a quota may allow less)")),
         (
-            doctor.judge_space(300 << 20, 2_000_000),
+            files.judge_space(300 << 20, 2_000_000),
             Finding(
                 "space",
                 "warn",
@@ -362,7 +369,7 @@ def test_judging_a_mount(mount: Mount | None, state: str, text: str) -> None:
             ),
         ),
         (
-            doctor.judge_space(5 << 30, 99),
+            files.judge_space(5 << 30, 99),
             Finding(
                 "space",
                 "warn",
@@ -371,7 +378,7 @@ def test_judging_a_mount(mount: Mount | None, state: str, text: str) -> None:
             ),
         ),
         (
-            doctor.judge_race("symbolic links", Race(0, [], "Operation not supported")),
+            files.judge_race("symbolic links", Race(0, [], "Operation not supported")),
             Finding(
                 "symbolic links",
                 "fail",
@@ -380,7 +387,7 @@ def test_judging_a_mount(mount: Mount | None, state: str, text: str) -> None:
             ),
         ),
         (
-            doctor.judge_appends([0.001, 0.002, 1.5], 3),
+            files.judge_appends([0.001, 0.002, 1.5], 3),
             Finding(
                 "appends",
                 "warn",
@@ -389,7 +396,7 @@ def test_judging_a_mount(mount: Mount | None, state: str, text: str) -> None:
             ),
         ),
         (
-            doctor.judge_appends([0.001], 40),
+            files.judge_appends([0.001], 40),
             Finding(
                 "appends",
                 "fail",
@@ -398,11 +405,11 @@ def test_judging_a_mount(mount: Mount | None, state: str, text: str) -> None:
             ),
         ),
         (
-            doctor.judge_syncs(1234.0),
+            files.judge_syncs(1234.0),
             Finding("syncs", "ok", "1,234 a second, one after the other (0.81 ms each)"),
         ),
         (
-            doctor.judge_syncs(20.0),
+            files.judge_syncs(20.0),
             Finding(
                 "syncs",
                 "warn",
@@ -411,11 +418,11 @@ def test_judging_a_mount(mount: Mount | None, state: str, text: str) -> None:
             ),
         ),
         (
-            doctor.judge_clock(-2.0),
+            files.judge_clock(-2.0),
             Finding("clock", "ok", "the file system's clock is 2.0 s behind this host's"),
         ),
         (
-            doctor.judge_clock(61.0),
+            files.judge_clock(61.0),
             Finding(
                 "clock",
                 "warn",
@@ -424,14 +431,14 @@ def test_judging_a_mount(mount: Mount | None, state: str, text: str) -> None:
                 "set the clock (NTP)",
             ),
         ),
-        (doctor.judge_memory(None), Finding("memory", "ok", "not known on this system")),
+        (host.judge_memory(None), Finding("memory", "ok", "not known on this system")),
         (
-            doctor.judge_memory((100 << 20, 4 << 30)),
+            host.judge_memory((100 << 20, 4 << 30)),
             Finding("memory", "warn", "100 MiB free of 4.0 GiB", "ask for more memory, or run fewer workers"),
         ),
-        (doctor.judge_open_files(None), Finding("open files", "ok", "no limit")),
+        (host.judge_open_files(None), Finding("open files", "ok", "no limit")),
         (
-            doctor.judge_open_files(256),
+            host.judge_open_files(256),
             Finding(
                 "open files",
                 "warn",
@@ -440,7 +447,7 @@ def test_judging_a_mount(mount: Mount | None, state: str, text: str) -> None:
             ),
         ),
         (
-            doctor.judge_program("GPU", Answer(False, "")),
+            host.judge_program("GPU", Answer(False, "")),
             Finding("GPU", "warn", "is here but does not work: no answer", "trials cannot use GPU from here"),
         ),
     ],
@@ -490,7 +497,7 @@ def dead() -> Opened:
 
 def findings_on(study: Path) -> list[Finding]:
     before = {path: path.stat().st_mtime_ns for path in study.rglob("*")}
-    found = doctor._study(study)
+    found = study_findings(study)
     assert {path: path.stat().st_mtime_ns for path in study.rglob("*")} == before
     return found
 
@@ -505,7 +512,7 @@ def test_a_study_in_good_order(study: Path) -> None:
     assert findings_on(study) == expected
     assert examine(study)[-2:] == expected
     assert sorted(os.listdir(study)) == ["definition", "log"]
-    assert [finding.name for finding in examine(study / "trials" / "7")][-1] == "GPU"  # inside, not a study
+    assert [finding.name for finding in examine(study / "trials" / "7")][-1] == "Slurm"  # inside, not a study
 
 
 def test_a_study_without_trials(study: Path) -> None:

@@ -102,3 +102,47 @@ def test_importing_it_needs_the_standard_library_alone() -> None:
 
 def _source() -> str:
     return str(Path(__file__).parents[1] / "src")
+
+
+# --- should_checkpoint -----------------------------------------------------------------------------
+
+
+def asked(text: str, inside: bool = True) -> str:
+    """What a script says that looks whether it should checkpoint, inside of taut or not."""
+    environment = {**os.environ, "PYTHONPATH": _source(), "TAUT_REPORT": "/dev/null" if inside else ""}
+    head = "import os, signal, threading\nfrom taut.reporting import should_checkpoint\n"
+    head += "def ask(): os.kill(os.getpid(), signal.SIGUSR1)\n"
+    ran = subprocess.run(
+        [sys.executable, "-c", head + text], capture_output=True, text=True, env=environment, timeout=20
+    )
+    return ran.stdout if ran.returncode == 0 else f"{ran.returncode} {ran.stderr}"
+
+
+def test_should_checkpoint_once_the_signal_came() -> None:
+    assert asked("print(should_checkpoint()); ask(); print(should_checkpoint(), should_checkpoint())") == (
+        "False\nTrue True\n"
+    )
+
+
+def test_without_taut_nothing_is_taken() -> None:
+    text = "print(should_checkpoint(), signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL)"
+    assert asked(text, inside=False) == "False True\n"
+
+
+def test_a_handler_that_was_there_is_called_too() -> None:
+    text = "signal.signal(signal.SIGUSR1, lambda number, frame: print(number == signal.SIGUSR1))\n"
+    assert asked(text + "should_checkpoint(); ask(); print(should_checkpoint())") == "True\nTrue\n"
+
+
+def test_an_ignored_signal_is_heard() -> None:
+    text = "signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n"
+    assert asked(text + "should_checkpoint(); ask(); print(should_checkpoint())") == "True\n"
+
+
+def test_the_first_call_from_another_thread_does_no_harm() -> None:
+    text = (
+        "thread = threading.Thread(target=lambda: print(should_checkpoint()))\n"
+        "thread.start(); thread.join()\n"
+        "print(should_checkpoint()); ask(); print(should_checkpoint())"
+    )
+    assert asked(text) == "False\nFalse\nTrue\n"

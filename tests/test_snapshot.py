@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 import taut
 from taut.definition import Definition, Objective
@@ -65,6 +66,9 @@ def everything(snapshot: Snapshot) -> dict[str, Any]:
         "values": {metric: repr(snapshot.values(metric).tolist()) for metric in METRICS},
         "metrics": sorted(snapshot.metrics),
         "next": [snapshot.next_attempt(n) for n in every],
+        "saves": snapshot.saves,
+        "short": [snapshot.fell_short(n) for n in every],
+        "durations": repr(snapshot.durations.tolist()),
         "params": [snapshot.params(n) for n in every],
         "reports": reports,
         "records": [str(record) for record in snapshot.records(snapshot.known)],
@@ -94,8 +98,14 @@ def streams(draw: st.DrawFn) -> Streams:
                 ending: Any = {name: draw(st.none() | time) for name in names}
                 writers[teller].append(Finished(n=n, a=a, state=end, y=ending, t=draw(time), **error))
         for _ in range(draw(st.integers(0, 4))):  # alarms, true and false, some by several at once
-            alarm = released(
-                n, draw(st.integers(0, 3)), draw(st.booleans()), draw(time), draw(st.sampled_from("pq"))
+            alarm = Released(
+                n=n,
+                a=draw(st.integers(0, 3)),
+                why=draw(st.sampled_from("pq")),
+                blame=draw(st.booleans()),
+                t=draw(time),
+                kept=draw(st.sampled_from([UNSET, True])),
+                short=draw(st.sampled_from([UNSET, 1.0, 2.0])),
             )
             for w in draw(st.sets(writer, min_size=1)):
                 events = writers[w]
@@ -220,3 +230,24 @@ def test_columns_that_somebody_holds_are_not_changed_by_growth() -> None:
     assert state.tolist() == [State.RUNNING] and snapshot.size == 500
     with pytest.raises(ValueError, match="read-only"):
         state[0] = 1
+
+
+def test_an_attempt_that_saved_itself_is_paused_and_goes_on_as_the_next() -> None:
+    saved = Released(n=0, a=0, why="its job ends in 60 s", blame=False, t=2.0, kept=True)
+    snapshot = fold((0, [started(0), saved]))
+    assert snapshot.state[0] == State.PAUSED and snapshot.saves == 1
+    assert snapshot.next_attempt(0) == 1
+    # What others say of the same attempt, whose worker then left, changes nothing.
+    snapshot.apply(1, [released(0, blame=True, t=9.0)])
+    assert snapshot.state[0] == State.PAUSED
+    snapshot.apply(1, [started(0, 1, t=10.0), finished(0, 1, t=12.0, loss=1.0)])
+    (record,) = snapshot.records([0])
+    assert (record.state, record.error) == ("complete", None)
+    assert record.interruptions == ["attempt 0: its job ends in 60 s"]
+    assert snapshot.durations.size == 0, "half a trial says nothing about how long one takes"
+
+
+def test_the_longest_time_that_was_not_enough() -> None:
+    short = [Released(n=0, a=a, why="short", blame=True, t=3.0, short=s) for a, s in enumerate((50.0, 40.0))]
+    assert fold((0, [started(0), short[0], started(0, 1), short[1]])).fell_short(0) == 50.0
+    assert fold((0, [started(0), released(0)])).fell_short(0) == 0.0

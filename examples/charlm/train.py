@@ -12,6 +12,7 @@ import math
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -158,6 +159,30 @@ def evaluate(model: CharacterModel, text: Tensor, args: argparse.Namespace) -> f
     return total / len(windows)
 
 
+# -------------------------------------------------------------------------------------- checkpoints
+
+
+def save(folder: Path, epoch: int, **parts: Any) -> None:
+    """Keep all that the next epoch depends on, whole or not at all."""
+    states = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({"epoch": epoch, "random": torch.get_rng_state(), **states}, folder / "unfinished")
+    (folder / "unfinished").replace(folder / "state.pt")
+
+
+def restore(folder: Path | None, **parts: Any) -> int:
+    """The epochs that are done; `folder` is where an earlier attempt saved them, if there was one."""
+    if folder is None or not (folder / "state.pt").exists():
+        return 0
+    saved = torch.load(folder / "state.pt")
+    for name, part in parts.items():
+        part.load_state_dict(saved[name])
+    torch.set_rng_state(saved["random"])
+    return saved["epoch"]
+
+
+# ---------------------------------------------------------------------------------------------- main
+
+
 def count(text: str) -> int:
     """A flag's value that must be a whole number above 0."""
     value = int(text)
@@ -198,17 +223,25 @@ def main() -> None:
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, rate, total_steps=steps + 1, pct_start=max(warmup, 1 / steps), cycle_momentum=False
         )
-        for epoch in range(1, args.epochs + 1):
+        parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+        for epoch in range(restore(trial.resumed_from, **parts) + 1, args.epochs + 1):
             train_epoch(model, optimizer, schedule, training, args)
             loss = evaluate(model, held_out, args)
             trial.report(step=epoch, eval_loss=loss)
             if trial.should_stop():
                 break
-        trial.tell(eval_loss=loss)
-        print(f"trial {trial.number}: eval_loss={loss:.4f}", flush=True)
+            if epoch < args.epochs and trial.should_checkpoint():  # this job ends soon
+                save(trial.checkpoint_dir, epoch, **parts)
+                trial.pause()
+                print(f"trial {trial.number}: saved after epoch {epoch}", flush=True)
+                break
+        if not trial.paused:
+            trial.tell(eval_loss=loss)
+            print(f"trial {trial.number}: eval_loss={loss:.4f}", flush=True)
 
-    best = study.best
-    print(f"best: trial {best.number}: eval_loss={best.values['eval_loss']:.4f} {best.params}")
+    if any(trial.state == "complete" for trial in study.trials):
+        best = study.best
+        print(f"best: trial {best.number}: eval_loss={best.values['eval_loss']:.4f} {best.params}")
 
 
 if __name__ == "__main__":

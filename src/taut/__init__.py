@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from taut.errors import InputError, LogError, StudyError, TautError
-    from taut.reporting import report
+    from taut.reporting import report, should_checkpoint
     from taut.space import (
         Space,
         choice,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         uniform_int,
     )
     from taut.study import Study
-    from taut.trial import Trial, TrialPruned, TrialRecord
+    from taut.trial import Trial, TrialPaused, TrialPruned, TrialRecord
 
 __version__ = "0.1.0"
 
@@ -43,6 +43,7 @@ _HOME = {
     "StudyError": "taut.errors",
     "TautError": "taut.errors",
     "Trial": "taut.trial",
+    "TrialPaused": "taut.trial",
     "TrialPruned": "taut.trial",
     "TrialRecord": "taut.trial",
     "choice": "taut.space",
@@ -53,6 +54,7 @@ _HOME = {
     "normal": "taut.space",
     "ordinal": "taut.space",
     "report": "taut.reporting",
+    "should_checkpoint": "taut.reporting",
     "uniform": "taut.space",
     "uniform_int": "taut.space",
 }
@@ -65,6 +67,7 @@ __all__ = [
     "StudyError",
     "TautError",
     "Trial",
+    "TrialPaused",
     "TrialPruned",
     "TrialRecord",
     "__version__",
@@ -76,6 +79,7 @@ __all__ = [
     "normal",
     "ordinal",
     "report",
+    "should_checkpoint",
     "uniform",
     "uniform_int",
 ]

@@ -64,6 +64,8 @@ class AskTell:
         ended: dict[int, Ended] = {}
         for trial, metrics in zip(trials, values, strict=True):
             number, attempt = self._identify(trial)
+            if isinstance(trial, Trial) and trial.paused:
+                raise InputError(f"trial {number} was paused; its next attempt tells how it went", ("trial",))
             if number in ended or self.told(number, attempt):
                 raise InputError(f"trial {number} was told before; what was told first stands", ("trial",))
             ended[number] = Ended(number, attempt, verdict(self._store.must, metrics, error))
@@ -98,6 +100,16 @@ class AskTell:
 
     def should_stop(self, trial: Trial) -> bool:
         return False
+
+    def should_checkpoint(self, trial: Trial) -> bool:
+        return self._store.walltime.leaving is not None
+
+    def pause(self, trial: Trial) -> None:
+        with self._store.lock:
+            if trial.told or trial.paused or self.told(trial.number, trial.attempt):
+                raise InputError(f"trial {trial.number} has ended; it cannot be paused", ("trial",))
+            self._store.pause(trial.number, trial.attempt)
+            trial.paused = True
 
     def tell(self, trial: Trial, values: Mapping[str, float]) -> None:
         self.tell_all([trial], [values])

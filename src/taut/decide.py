@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from taut.duration import in_words
+from taut.forecast import upper
 from taut.samplers.base import Sampler
 from taut.snapshot import Snapshot
 from taut.space import Space
@@ -24,6 +26,7 @@ from taut.trial import State
 __all__ = ["Claim", "Decision", "Done", "Hands", "Proposals", "Start", "Wait", "decide"]
 
 _AHEAD = 256  # trials whose parameters are worked out at once, at most
+_ENOUGH_AGAIN = 0.9  # of the time that was not enough for a trial must be left for it to be tried again
 
 
 class Start(NamedTuple):
@@ -44,9 +47,10 @@ class Claim(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Nothing to start until something happens elsewhere."""
+    """Nothing to start until something happens elsewhere. idle: unless a running trial comes back, nothing ever will."""
 
     why: str
+    idle: bool = False
 
 
 class Done(NamedTuple):
@@ -62,7 +66,8 @@ class Hands(NamedTuple):
     """What the deciding worker knows beyond the log.
 
     held: trial numbers that it has claimed and not used. frontier: every number below is claimed by
-    somebody. taken: (number, attempt) pairs that others hold. batch: trials start in groups of so
+    somebody. taken: (number, attempt) pairs that others hold. within: numbers from here on are not for this worker.
+    ends: when this worker has to leave; no trial is started that will probably not be finished by then. batch: trials start in groups of so
     many, the next group when the one before is finished; 1 is sequential, 0 is asynchronous. free: how many
     trials it could start now.
     """
@@ -72,6 +77,8 @@ class Hands(NamedTuple):
     taken: Container[tuple[int, int]] = ()
     batch: int = 0
     free: int = 1
+    within: float = math.inf
+    ends: float = math.inf
 
 
 class Proposals:
@@ -89,6 +96,7 @@ class Proposals:
         self._ready: dict[int, dict[str, Any]] = {}
         self._size = 1
         self._examined: tuple[str, int] = "", 0
+        self._forecast: tuple[float, int] = 0.0, 0
 
     # Trials that were found not to end the study need not be looked at again; that, too, changes the cost alone.
 
@@ -98,6 +106,14 @@ class Proposals:
 
     def examine(self, until: str, count: int) -> None:
         self._examined = until, count
+
+    def needs(self, snapshot: Snapshot, left: float) -> float:
+        """Seconds that the next trial will probably take at most; exact where it comes near to `left`."""
+        seconds, count = self._forecast
+        if left < 4 * seconds or len(snapshot.completed) >= 2 * count:
+            seconds = upper(snapshot.durations) or 0.0
+            self._forecast = seconds, len(snapshot.completed)
+        return seconds
 
     def params(self, snapshot: Snapshot, number: int) -> dict[str, Any]:
         """Parameters for trial `number`, given what `snapshot` knows."""
@@ -136,10 +152,20 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     if enough:
         return Done(enough)
 
-    for n in snapshot.where(State.WAITING).tolist():
+    left = hands.ends - now
+    if left < math.inf and not snapshot.saves:
+        needs = proposals.needs(snapshot, left)
+        if left < needs:
+            return Done(
+                f"the {in_words(left)} left in this job are too short: 95 % of trials take less than {in_words(needs)}"
+            )
+    for n in snapshot.where(State.WAITING, State.PAUSED).tolist():
         attempt = snapshot.next_attempt(n)
-        if n < limit and (n, attempt) not in hands.taken and _open(snapshot, n, hands.batch):
+        if n >= limit or (n, attempt) in hands.taken or not _open(snapshot, n, hands.batch):
+            continue
+        if left >= _ENOUGH_AGAIN * snapshot.fell_short(n) or snapshot.state[n] == State.PAUSED:
             return Start([n], attempt, [snapshot.params(n) or proposals.params(snapshot, n)])
+    limit = min(limit, hands.within)
     if hands.held:
         if not _open(snapshot, hands.held[0], hands.batch):
             return Wait("the batch before is not finished")
@@ -152,7 +178,9 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         if _open(snapshot, hands.frontier, hands.batch):
             return Claim(limit)
         return Wait("the batch before is not finished")
-    return Wait("the last trials are with other workers")
+    if hands.within < math.inf:
+        return Done("its batch is complete")
+    return Wait("the last trials are with other workers", idle=True)
 
 
 def _enough(snapshot: Snapshot, proposals: Proposals, now: float) -> str | None:
@@ -188,7 +216,7 @@ def _busy(snapshot: Snapshot, now: float, limit: float) -> bool:
     start = begun[known]
     order = np.argsort(start, kind="stable")
     start = start[order]
-    waiting = snapshot.state[known][order] == State.WAITING
+    waiting = np.isin(snapshot.state[known][order], (State.WAITING, State.PAUSED))
     end = np.where(np.isnan(snapshot.finished[known][order]), now, snapshot.finished[known][order])
     end = np.maximum.accumulate(np.where(waiting, start, end))
     # Each interval adds what reaches beyond everything that began before it.

@@ -6,7 +6,7 @@ import re
 
 from taut.errors import InputError
 
-__all__ = ["LONGEST", "parse_duration"]
+__all__ = ["LONGEST", "in_words", "parse_duration"]
 
 LONGEST = 366 * 86400.0  # seconds; what is longer is a slip, and some timers overflow beyond it
 
@@ -38,3 +38,21 @@ def parse_duration(text: str) -> float:
             f"{text!r} is out of range; above 0s and at most 366d is allowed; write, for instance, 90m"
         )
     return total
+
+
+def in_words(seconds: float) -> str:
+    """A duration in its two largest units: 8.1 s, 3 min 20 s, 5 h 2 min, 2 d."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if hours < 1:
+        return _two(minutes, "min", int(seconds % 60), "s")
+    if hours < 24:
+        return _two(hours, "h", minutes % 60, "min")
+    return _two(hours // 24, "d", hours % 24, "h")
+
+
+def _two(large: int, unit: str, small: int, part: str) -> str:
+    return f"{large} {unit} {small} {part}" if small else f"{large} {unit}"

@@ -18,6 +18,7 @@ import numpy as np
 
 __all__ = [
     "VERSION",
+    "Allocation",
     "Closed",
     "Event",
     "Finished",
@@ -46,8 +47,27 @@ class NewerFormat(ValueError):
         super().__init__(f"format {version} is newer than this taut reads ({VERSION}): upgrade taut")
 
 
+class Allocation(msgspec.Struct, frozen=True, gc=False):
+    """The job of a queue that a writer runs in.
+
+    id: the job's own number. life: how often it was requeued before. label: what people call it, such as 12_3 for
+    a task of an array. node: where it runs. gpus, cpus: what it holds there.
+    """
+
+    cluster: str
+    id: int
+    life: int
+    label: str
+    node: str
+    gpus: int
+    cpus: int
+
+
 class Opened(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="opened"):
-    """A writer begins. It says who it is, so that others can find out whether it still lives."""
+    """A writer begins. It says who it is, so that others can find out whether it still lives.
+
+    `job` is there if it runs in a job of a queue.
+    """
 
     host: str
     boot: str  # the machine's boot id; another one means the process cannot live any more
@@ -57,6 +77,7 @@ class Opened(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="opened")
     user: str
     environment: dict[str, str]
     t: float
+    job: Allocation | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 
@@ -105,7 +126,9 @@ class Released(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="releas
     """Attempt `a` of trial `n` ends without a result; the trial goes back to the queue.
 
     `blame` is true where the trial may be the reason (its worker died), false where it is not
-    (the user stopped the study, or the attempt never began). Blame is limited by `retries`.
+    (the user stopped the study, or the attempt never began). Blame is limited by `retries`. `kept` is true
+    where the attempt has saved itself, so that the next one goes on from its checkpoint. `short` is how many seconds the
+    attempt had, where they were not enough.
     """
 
     n: int
@@ -113,6 +136,8 @@ class Released(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="releas
     why: str
     blame: bool
     t: float
+    kept: bool | msgspec.UnsetType = msgspec.UNSET
+    short: float | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 

@@ -13,10 +13,10 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "Mount",
@@ -25,6 +25,7 @@ __all__ = [
     "clock_lead",
     "hard_link_problem",
     "mount_of",
+    "outcome",
     "race",
     "sync_rate",
 ]
@@ -93,6 +94,11 @@ def race(folder: Path, kind: str, racers: int = RACERS, count: int = NAMES) -> R
     jobs = [["race", kind, str(folder), str(me), str(count), "1"] for me in range(racers)]
     with _processes(jobs) as processes:
         results = [json.loads(_output(process)) for process in processes]
+    return outcome(results, folder, kind)
+
+
+def outcome(results: Sequence[dict[str, Any]], folder: Path, kind: str) -> Race:
+    """How a race in `folder` went, from what `probes.race` returned in each of its processes, in their order."""
     tried = max(result["tried"] for result in results)
     winners: list[list[int]] = [[] for _ in range(tried)]
     for me, result in enumerate(results):

@@ -1,13 +1,21 @@
-"""Being asked to stop, while a study runs in the user's own program."""
+"""Being asked to stop or to leave, while a study runs."""
 
 from __future__ import annotations
 
+import math
+import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from taut import allocation
+from taut.walltime import Walltime
+
 __all__ = ["Interrupts"]
+
+_MORE = 2.0  # seconds beyond the grace in which a worker may leave by itself
 
 
 class Interrupts:
@@ -16,27 +24,61 @@ class Interrupts:
     Ctrl-C raises KeyboardInterrupt, as ever. SIGTERM (a job's end, a preemption) raises SystemExit, where
     it would else end the program without a word: what runs can then be given back, and nobody takes an
     interruption for the trial's fault. Handlers that the user has set stay as they are.
+
+    In a job of a queue, SIGUSR1 (a notice before its end) asks trials to checkpoint; SIGTERM does, too, and raises
+    only when the grace is over that the queue gives.
+
+    end: what raises instead of SystemExit, for programs that end in their own way; it then takes the place of
+    handlers that are there.
     """
 
     seen = False
 
+    def __init__(self, walltime: Walltime, end: Callable[[], None] | None = None) -> None:
+        self._walltime = walltime
+        self._end = end
+        self._timers: list[threading.Timer] = []
+
     def __enter__(self) -> Interrupts:
         self._before: dict[signal.Signals, Any] = {}
+        if self._walltime.ends < math.inf:  # also while the objective runs in this very thread
+            self._after(self._walltime.left - self._walltime.notice, lambda: self._walltime.leaving)
         if threading.current_thread() is threading.main_thread():
             for number, default in (
                 (signal.SIGINT, signal.default_int_handler),
                 (signal.SIGTERM, signal.SIG_DFL),
+                (signal.SIGUSR1, signal.SIG_DFL),
             ):
-                if signal.getsignal(number) is default:
+                if number == signal.SIGUSR1 and allocation.here() is None:
+                    continue
+                if signal.getsignal(number) is default or (self._end and number == signal.SIGTERM):
                     self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
+        for timer in self._timers:
+            timer.cancel()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def _after(self, seconds: float, act: Callable[[], object]) -> None:
+        timer = threading.Timer(max(seconds, 0.0), act)
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.seen = True
-        if number == signal.SIGTERM:
+        if number == signal.SIGUSR1:
+            self._walltime.ask("its job was given notice to end")
+        elif number == signal.SIGTERM and allocation.here() is not None and not self.seen:
+            self.seen = True
+            self._walltime.ask("its job was told to end: preempted, cancelled or out of time", at_once=True)
+            self._after(self._walltime.grace + _MORE, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        elif number == signal.SIGTERM:
+            self.seen = True
+            if self._end is not None:
+                self._end()
             raise SystemExit(128 + number)
-        raise KeyboardInterrupt
+        else:
+            self.seen = True
+            raise KeyboardInterrupt

@@ -18,12 +18,14 @@ from typing import Protocol
 
 import msgspec
 
+from taut import allocation
 from taut.clock import Clock
 from taut.definition import Definition
 from taut.errors import InputError, LogError, StudyError
 from taut.events import Event, Opened
-from taut.liveness import introduce, local, lost
+from taut.liveness import LEASE, TRUSTED, gone, introduce, local, lost
 from taut.log import Batch, Claims, LogReader, LogWriter, Problem, sync_folder
+from taut.scheduler import Loss, Scheduler
 
 __all__ = ["FileJournal", "Journal", "MemoryJournal"]
 
@@ -66,7 +68,16 @@ class Journal(Protocol):
 
     def holder(self, number: int) -> int | None: ...
     def look(self, writer: int) -> None: ...
-    def lost(self, writer: int, who: Opened | None) -> str | None: ...
+    def ask_about(self, writers: Iterable[Opened]) -> None:
+        """Have the queue asked about these writers and ourselves, if they run in its jobs. Returns at once."""
+
+    def lost(self, writer: int, who: Opened | None) -> Loss | None: ...
+    def dismissed(self) -> str | None:
+        """Why this very process counts as dead for the others: its job is over, although it lives on."""
+
+    def job_ends(self) -> float | None:
+        """When the job ends that this process runs in; None if it runs in none, or nobody knows yet."""
+
     def revisions(self, known: int) -> list[Definition]: ...
     def revise(self, number: int, definition: Definition) -> bool: ...
     def close(self) -> None: ...
@@ -117,7 +128,16 @@ class MemoryJournal:
     def look(self, writer: int) -> None:
         pass
 
-    def lost(self, writer: int, who: Opened | None) -> str | None:
+    def ask_about(self, writers: Iterable[Opened]) -> None:
+        pass
+
+    def lost(self, writer: int, who: Opened | None) -> Loss | None:
+        return None
+
+    def dismissed(self) -> str | None:
+        return None
+
+    def job_ends(self) -> float | None:
         return None
 
     def revisions(self, known: int) -> list[Definition]:
@@ -141,6 +161,8 @@ class FileJournal:
         self._reader = LogReader(self.directory / "log")
         self._pid = os.getpid()
         self._ended, self._dirty = threading.Event(), threading.Event()
+        self._hello: Opened | None = None
+        self._scheduler = Scheduler(self.directory / "slurm")
         self._ask_again: dict[int, float] = {}  # when to look again at workers on other machines
 
     @property
@@ -170,7 +192,7 @@ class FileJournal:
             writer.close(self._clock.now())
             raise
         # Only now: a writer that has not said who it is counts as dead.
-        self._writer, self._pid = writer, os.getpid()
+        self._writer, self._pid, self._hello = writer, os.getpid(), hello
         self._claims.writer = self._reader.skip = writer.number
         threading.Thread(
             target=_attend, args=(writer, self._ended, self._dirty), name="taut-log", daemon=True
@@ -215,9 +237,18 @@ class FileJournal:
         """Have the next poll see what this writer has written, whatever a network file system remembers."""
         self._reader.look(writer)
 
-    def lost(self, writer: int, who: Opened | None) -> str | None:
+    def ask_about(self, writers: Iterable[Opened]) -> None:
+        self._scheduler.look([*writers, *([] if self._hello is None else [self._hello])])
+
+    def lost(self, writer: int, who: Opened | None) -> Loss | None:
         if writer == self.writer:
             return None
+        in_job = who is not None and who.job is not msgspec.UNSET
+        if who is not None and in_job:
+            if loss := self._scheduler.lost(who):
+                return loss
+            if gone(who) and self._scheduler.may_explain(who):
+                return None
         if not local(who):
             # The lease is long, and many workers looking often at each other's files is a burden.
             if time.monotonic() < self._ask_again.get(writer, 0.0):
@@ -225,7 +256,17 @@ class FileJournal:
             self._ask_again[writer] = time.monotonic() + _REMOTE * random.uniform(0.5, 1.5)
         own = self._writer
         now = None if own is None else own.server_time  # our own log serves as the probe of the clock
-        return lost(who, self.directory / "log" / f"{writer:04d}.jsonl", now)
+        lease = TRUSTED if who is not None and in_job and self._scheduler.alive(who) else LEASE
+        why = lost(who, self.directory / "log" / f"{writer:04d}.jsonl", now, lease)
+        return None if why is None else Loss(why)
+
+    def dismissed(self) -> str | None:
+        loss = None if self._hello is None else self._scheduler.lost(self._hello)
+        return None if loss is None else loss.why
+
+    def job_ends(self) -> float | None:
+        job = allocation.here()
+        return None if job is None else self._scheduler.ends(job)
 
     # Revisions are immutable files, each created whole and exclusively by linking.
 
@@ -283,6 +324,7 @@ class FileJournal:
         if self._writer is not None and self._pid == os.getpid():
             self._writer.close(self._clock.now())
         self._reader.close()
+        self._scheduler.close()
 
 
 def _attend(writer: LogWriter, ended: threading.Event, dirty: threading.Event) -> None:

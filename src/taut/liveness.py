@@ -1,7 +1,8 @@
 """Who writes a log, and whether that process still lives.
 
 Asked in this order: the process table, where writer and reader share a machine; else a lease, judged by
-the file server's own clock (both times come from it, so the hosts' clocks do not matter).
+the file server's own clock (both times come from it, so the hosts' clocks do not matter). For writers in jobs of a queue
+`scheduler.py` is asked first.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
+from taut import allocation
 from taut.events import Opened
 
-__all__ = ["LEASE", "introduce", "local", "lost"]
+__all__ = ["LEASE", "TRUSTED", "gone", "introduce", "local", "lost", "user"]
 
 LEASE = 600.0  # seconds without a sign of life after which a writer on another host counts as dead
+TRUSTED = 6 * LEASE  # the same while the queue says that its job runs: the file system may hang
 _RESTART = 60.0  # the same for one on a host of our name but with another boot id: a namesake may be alive
 
 
@@ -39,9 +44,10 @@ def introduce(now: float) -> Opened:
         space=space,
         pid=os.getpid(),
         born=_born(os.getpid()) or "",
-        user=_user(),
+        user=user(),
         environment=_environment(),
         t=now,
+        job=allocation.here() or msgspec.UNSET,
     )
 
 
@@ -51,11 +57,21 @@ def local(writer: Opened | None) -> bool:
     return writer is not None and (writer.host, writer.boot, writer.space) == (host, boot, space)
 
 
-def lost(writer: Opened | None, log: Path, now: Callable[[], float] | None = None) -> str | None:
+def gone(writer: Opened) -> str | None:
+    """Why `writer` must be dead by this machine's process table; None while it lives, or is elsewhere."""
+    if not local(writer) or _alive(writer.pid, writer.born) is not False:
+        return None
+    return f"process {writer.pid} on {writer.host} is gone"
+
+
+def lost(
+    writer: Opened | None, log: Path, now: Callable[[], float] | None = None, lease: float = LEASE
+) -> str | None:
     """Why `writer`, whose file is `log`, must be dead; None while it lives or nobody can tell yet.
 
     writer: None where its first line was not seen: it may just have begun, or be on a file system that
-    shows new files late. now: the file server's time; by default it is asked with a file made beside `log`.
+    shows new files late. now: the file server's time; by default it is asked with a file made beside `log`. lease:
+    seconds of silence that are forgiven.
     """
 
     def silence_of(log: Path) -> float:
@@ -75,7 +91,7 @@ def lost(writer: Opened | None, log: Path, now: Callable[[], float] | None = Non
     silence = silence_of(log)
     if writer.host == host and writer.boot and writer.boot != boot and silence > _RESTART:
         return f"{host} was restarted"
-    if silence > LEASE:
+    if silence > lease:
         return f"no sign of life from {writer.host} (process {writer.pid}) for {silence:.0f} s"
     return None
 
@@ -134,7 +150,8 @@ def _processor() -> str:
     return platform.processor()
 
 
-def _user() -> str:
+def user() -> str:
+    """The name of the user whose process this is."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may have a user number without a name

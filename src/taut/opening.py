@@ -16,6 +16,7 @@ from taut.samplers.base import Sampler
 from taut.snapshot import Snapshot
 from taut.space import Space
 from taut.store import Store
+from taut.walltime import Walltime
 
 __all__ = ["make_sampler", "open_store"]
 
@@ -52,11 +53,11 @@ def open_store(
                 else f"{path}: there is no study here; give a space and a metric to create one, or check the path"
             )
         _check(new)
-        return Store(journal, Snapshot(new), make_sampler, clock, saved=path is None)
+        return Store(journal, Snapshot(new), make_sampler, clock, path is None, Walltime.here())
     snapshot = Snapshot(known[0])
     for definition in known[1:]:
         snapshot.revise(definition)
-    store = Store(journal, snapshot, make_sampler, clock)
+    store = Store(journal, snapshot, make_sampler, clock, walltime=Walltime.here())
     store.revise(change)
     store.refresh()
     return store

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 from taut.events import Event, Released
+from taut.scheduler import Loss
 from taut.store import Store
 from taut.trial import State
 
@@ -29,10 +30,16 @@ class Reaper:
         self._looked = -math.inf
 
     def look(self) -> None:
-        """Reap, if the last time was a while ago."""
-        if time.monotonic() - self._looked > _EVERY:
-            self.reap()
-            self._looked = time.monotonic()
+        """Reap, if the last time was a while ago; learn what the queue says of this very process."""
+        if time.monotonic() - self._looked <= _EVERY:
+            return
+        self.reap()
+        walltime, journal = self._store.walltime, self._store.journal
+        if math.isinf(walltime.ends):
+            walltime.ends = journal.job_ends() or math.inf
+        if why := journal.dismissed():
+            walltime.ask(f"{why}, so what is told here may no longer count")
+        self._looked = time.monotonic()
 
     def reap(self) -> int:
         """Give back what is found; how many trials that were."""
@@ -43,8 +50,10 @@ class Reaper:
         store = self._store
         store.refresh()
         suspects = self._suspects()
+        writers = store.snapshot.writers
+        store.journal.ask_about([writers[writer] for writer in suspects if writer in writers])
         self._read(suspects)  # claims are seen at once, and may be made by a worker that began just now
-        dead = {writer: why for writer in suspects if (why := self._lost(writer))}
+        dead = {writer: loss for writer in suspects if (loss := self._lost(writer))}
         if dead:
             self._read(dead)  # their last words; nothing can follow
         found = [*self._running(dead), *self._attempts(dead), *self._numbers(dead)]
@@ -54,18 +63,18 @@ class Reaper:
 
     def gone(self) -> list[str]:
         """Why workers with something open are dead, as far as can be told from here."""
-        return [why for writer in sorted(self._suspects()) if (why := self._lost(writer))]
+        return [loss.why for writer in sorted(self._suspects()) if (loss := self._lost(writer))]
 
-    def _running(self, dead: dict[int, str]) -> list[Event]:
+    def _running(self, dead: dict[int, Loss]) -> list[Event]:
         snapshot, now = self._store.snapshot, self._store.clock.now()
         running = snapshot.where(State.RUNNING)
         return [
-            Released(n=n, a=int(snapshot.attempt[n]), why=dead[writer], blame=True, t=now)
+            Released(n=n, a=int(snapshot.attempt[n]), why=dead[writer].why, blame=dead[writer].blame, t=now)
             for n, writer in zip(running.tolist(), snapshot.writer[running].tolist(), strict=True)
             if writer in dead
         ]
 
-    def _attempts(self, dead: dict[int, str]) -> list[Event]:
+    def _attempts(self, dead: dict[int, Loss]) -> list[Event]:
         found: list[Event] = []
         for (n, attempt), (writer, since) in list(self._store.taken.items()):
             if self._store.snapshot.next_attempt(n) > attempt:
@@ -75,7 +84,7 @@ class Reaper:
                 found.append(Released(n=n, a=attempt, why=why, blame=False, t=self._store.clock.now()))
         return found
 
-    def _numbers(self, dead: dict[int, str]) -> list[Event]:
+    def _numbers(self, dead: dict[int, Loss]) -> list[Event]:
         found: list[Event] = []
         for n, (writer, since) in self._unused().items():
             if writer is None or writer in dead or time.monotonic() - since > _PATIENCE:
@@ -106,7 +115,7 @@ class Reaper:
             self._store.journal.look(writer)
         self._store.refresh()
 
-    def _lost(self, writer: int) -> str | None:
+    def _lost(self, writer: int) -> Loss | None:
         if writer in self._store.snapshot.closed:
-            return f"worker {writer} ended without telling how it went"
+            return Loss(f"worker {writer} ended without telling how it went")
         return self._store.journal.lost(writer, self._store.snapshot.writers.get(writer))

@@ -1,4 +1,4 @@
-"""`taut.report`: how a Python script that taut runs as a command says its numbers.
+"""`taut.report` and `taut.should_checkpoint`: how a Python script that taut runs as a command talks with it.
 
 Only the standard library is imported, so that a script may import this from any environment.
 """
@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+from types import FrameType
 from typing import SupportsFloat
 
-__all__ = ["report"]
+__all__ = ["report", "should_checkpoint"]
+
+_watching = False
+_asked = False
 
 
 def report(step: SupportsFloat | None = None, **metrics: SupportsFloat) -> bool:
@@ -47,6 +52,38 @@ def report(step: SupportsFloat | None = None, **metrics: SupportsFloat) -> bool:
     finally:
         os.close(file)
     return True
+
+
+def should_checkpoint() -> bool:
+    """Whether the trial must make way soon: the end of a job is near, or it is preempted.
+
+    Then save what is needed to go on into the directory ``$TAUT_CHECKPOINT_DIR`` and end: the trial goes on later,
+    maybe on another machine, and finds the path of what was saved in ``$TAUT_RESUMED_FROM``. Cheap enough to be
+    asked in every step. In a program that taut did not start it is always False.
+
+    The first call, which has to come from the main thread, takes SIGUSR1, by which taut asks; a handler that was
+    there is called as before. For a script that cannot import taut, catching SIGUSR1 is enough.
+    """
+    if not _watching and os.environ.get("TAUT_REPORT"):
+        _watch()
+    return _asked
+
+
+def _watch() -> None:
+    global _watching
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        global _asked
+        _asked = True
+        if callable(before):
+            before(number, frame)
+
+    try:
+        signal.signal(signal.SIGUSR1, note)
+    except ValueError:  # not the main thread, which alone may do this; its own first call will
+        return
+    _watching = True
 
 
 def _number(name: str, value: SupportsFloat) -> float:

@@ -49,6 +49,7 @@ class Snapshot:
     claimed: the end of the highest block of numbers known to be claimed.
     first_start: when the first trial began. completed: trials in the order in which they were seen to be complete; a
     later attempt may have taken that back. seen: lines applied, by writer. fetch: what to call when a trial was chosen under a revision that is not known yet.
+    saves: how often trials have saved themselves to go on later.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
 
@@ -69,6 +70,7 @@ class Snapshot:
         self._writer, self._revision, self._ended = array("i"), array("i"), array("i")
         self._starts, self._ender = array("i"), array("i")
         self._started, self._finished = array("d"), array("d")
+        self.saves = 0
         self._errors: dict[int, str] = {}
         self._released: dict[int, dict[int, Released]] = {}
         self._codes: FloatArray = np.empty((0, len(self.space)))
@@ -189,8 +191,10 @@ class Snapshot:
             self._grow(n + 1)
         attempts = self._released.setdefault(n, {})
         known = attempts.get(event.a)
-        # Several workers may see the same death; whatever the order, the same of their words is kept.
-        if known is None or (known.blame, known.t, known.why) < (event.blame, event.t, event.why):
+        self.saves += event.kept is True
+        # Several workers may see the same death; whatever the order, the same of their words is kept. What
+        # the attempt has said itself, that it saved what it had, goes before what others say of it.
+        if known is None or _weight(known) < _weight(event):
             attempts[event.a] = event
             self._judge(n)
 
@@ -215,7 +219,7 @@ class Snapshot:
             self._errors[n] = f"given up after {blamed} attempts: {last.why}"
             self._move(n, State.FAILED)
         else:
-            self._move(n, State.WAITING)
+            self._move(n, State.PAUSED if last.kept is True else State.WAITING)
 
     def _move(self, n: int, state: State) -> None:
         self.counts[self._state[n]] -= 1
@@ -364,6 +368,21 @@ class Snapshot:
         fresh = self._fresh_params.get(n)
         return dict(fresh) if fresh is not None else self.space.params(self.codes[n : n + 1])[0]
 
+    def interruptions(self, n: int) -> list[str]:
+        """Why attempts of trial `n` ended without a result, in their order."""
+        return [f"attempt {a}: {event.why}" for a, event in sorted(self._released.get(n, {}).items())]
+
+    def fell_short(self, n: int) -> float:
+        """The most seconds that an attempt of trial `n` had and that were not enough; 0 if none ran out of time."""
+        return max(map(_seconds, self._released.get(n, {}).values()), default=0.0)
+
+    @property
+    def durations(self) -> FloatArray:
+        """Seconds that each complete trial took which was never interrupted."""
+        rows = (self.state == State.COMPLETE) & (self._view(self._starts, np.int32) == 1)
+        took: FloatArray = (self.finished - self.started)[rows]
+        return took
+
     def begun(self, n: int) -> float:
         """When the highest attempt of trial `n` began; NaN before the first."""
         return self._started[n]
@@ -396,6 +415,7 @@ class Snapshot:
                 started=self._started[n],
                 finished=finished[i] if finished[i] == finished[i] else None,
                 error=self._errors.get(n),
+                interruptions=self.interruptions(n),
             )
             for i, n in enumerate(rows.tolist())
         ]
@@ -404,6 +424,14 @@ class Snapshot:
     def known(self) -> NDArray[np.int64]:
         """Numbers of the trials that were ever started, ascending."""
         return np.flatnonzero(self.attempt >= 0)
+
+
+def _weight(event: Released) -> tuple[bool, bool, float, str, float]:
+    return event.kept is True, event.blame, event.t, event.why, _seconds(event)
+
+
+def _seconds(event: Released) -> float:
+    return event.short if isinstance(event.short, float) else 0.0
 
 
 def _longer(old: FloatArray, capacity: int) -> FloatArray:

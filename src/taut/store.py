@@ -19,6 +19,7 @@ import numpy as np
 from taut.clock import Clock
 from taut.decide import Claim, Done, Hands, Proposals, Start, Wait, decide
 from taut.definition import Definition, Evaluation
+from taut.duration import in_words
 from taut.errors import StudyError
 from taut.events import Event, Finished, Released, Reported, Started
 from taut.journal import Journal
@@ -27,6 +28,7 @@ from taut.snapshot import Snapshot
 from taut.space import Space
 from taut.trial import State
 from taut.verdict import Verdict, needed
+from taut.walltime import Walltime
 
 __all__ = ["Ended", "Store"]
 
@@ -51,6 +53,7 @@ class Ended(msgspec.Struct, frozen=True):
 class Store:
     """A journal and its fold.
 
+    walltime: how long this process may work.
     held: trial numbers that this process has claimed and not used. taken: attempts that are known to be claimed by
     others, by (number, attempt): by which writer, and since when that is known. pinned: what trials must run for
     this process to start any; None if it does not matter.
@@ -65,11 +68,13 @@ class Store:
         make_sampler: Callable[[Definition, Space], Sampler],
         clock: Clock,
         saved: bool = True,
+        walltime: Walltime | None = None,
     ) -> None:
         self.journal = journal
         self.snapshot = snapshot
         snapshot.fetch = self._revise
         self.clock = clock
+        self.walltime = walltime or Walltime()
         self.pinned: Evaluation | None = None
         self.lock = threading.RLock()
         self._make_sampler = make_sampler
@@ -126,12 +131,14 @@ class Store:
 
     # ------------------------------------------------------------------ deciding
 
-    def next(self, batch: int = 0, free: int = 1, ahead: bool = True) -> Start | Wait | Done:
+    def next(
+        self, batch: int = 0, free: int = 1, ahead: bool = True, within: float = math.inf
+    ) -> Start | Wait | Done:
         """Decide, claim and write down the next start; when this returns a `Start` it is in the log.
 
         batch: group size of the mode: 0 asynchronous, 1 sequential, k batches of k. free: how many trials
         may start at once; fewer may come. ahead: whether to claim for later trials, too; only for loops that
-        come back by themselves.
+        come back by themselves. within: numbers from here on are left to others.
         """
         self.refresh(force=False)
         self._check_format()
@@ -140,7 +147,10 @@ class Store:
                 return Done("what a trial runs was changed elsewhere: start this worker again")
             if self.held and time.monotonic() - self._claimed > _HELD:
                 self.give_back("its worker was busy with another trial")
-            hands = Hands(self.held, self.journal.frontier, self.taken, batch, free)
+            if leaving := self.walltime.leaving:
+                return Done(leaving)
+            ends = self.walltime.ends
+            hands = Hands(self.held, self.journal.frontier, self.taken, batch, free, within, ends)
             decision = decide(self.snapshot, self.proposals, hands, self.clock.now())
             if isinstance(decision, Claim):
                 self._claim(decision.limit, free, ahead and not batch)
@@ -192,7 +202,7 @@ class Store:
             # A worker that was taken for dead may have told its result just now. Either it sees our claim
             # after it told (`finish`), or we see its result after we claimed.
             self.refresh()
-            waiting = self.snapshot.state[number] == State.WAITING
+            waiting = self.snapshot.state[number] in (State.WAITING, State.PAUSED)
             return bool(waiting) and self.snapshot.next_attempt(number) == start.attempt
         self.taken[number, start.attempt] = holder, time.monotonic()
         return False
@@ -303,6 +313,29 @@ class Store:
         now = self.clock.now()
         if attempts:
             self.write([Released(n=n, a=a, why=why, blame=blame, t=now) for n, a in attempts], durable=True)
+
+    def pause(self, number: int, attempt: int) -> None:
+        """Give a trial back that has saved itself and goes on from there."""
+        why = f"paused with its checkpoint: {self.walltime.leaving or 'it asked for it'}"
+        now = self.clock.now()
+        self.write([Released(n=number, a=attempt, why=why, blame=False, t=now, kept=True)], durable=True)
+
+    def cut_short(self, attempts: Sequence[tuple[int, int]]) -> None:
+        """Give trials back that have to be ended because this worker leaves, and did not save themselves.
+
+        Where the job's own time was too short the trial may be the reason, since it may be longer than any job;
+        where somebody wanted the job's place it is not.
+        """
+        now, late = self.clock.now(), self.walltime.late
+        why = self.walltime.leaving or "its worker had to leave"
+        events: list[Event] = []
+        for n, a in attempts:
+            had = now - self.snapshot.begun(n)
+            text = f"the job's time was over after {in_words(had)} of this trial" if late else why
+            short = had if late else msgspec.UNSET
+            events.append(Released(n=n, a=a, why=text, blame=late, t=now, short=short))
+        if events:
+            self.write(events, durable=True)
 
     def check_progress(self) -> None:
         """While this process waits with nothing in its hands: raise `StudyError` if it waits for itself."""

@@ -231,7 +231,7 @@ class Study:
             warnings.warn(caution, stacklevel=2)
         deadline = None if hours is None else time.monotonic() + hours * 3600
         try:
-            with Interrupts():
+            with Interrupts(self.store.walltime):
                 Worker(self.store, executor, mode=mode, deadline=deadline).run()
         finally:
             self._warn()
@@ -308,7 +308,8 @@ class Study:
 
         Any number of processes may run the same loop at the same time. End each trial with `trial.tell`;
         without it the last reported values count. A trial whose loop body raises goes back to the queue. A study
-        without a budget goes on until it is stopped.
+        without a budget goes on until it is stopped. In a job of Slurm the loop ends before the job does: no trial is
+        started that will probably not fit, and `trial.should_checkpoint()` says when to save and `trial.pause()`.
         """
         batch = mode_of(mode)
         yield from work(self.store, self._desk, 1 if batch is None else batch)  # one slot: a batch of one

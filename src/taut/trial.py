@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from taut import checkpoints
 from taut.errors import InputError
 
-__all__ = ["Channel", "State", "Trial", "TrialPruned", "TrialRecord", "own_copy", "trial_seed"]
+__all__ = ["Channel", "State", "Trial", "TrialPaused", "TrialPruned", "TrialRecord", "own_copy", "trial_seed"]
 
 _MASK = 2**64 - 1
 
@@ -38,12 +39,20 @@ class TrialPruned(Exception):
     """Raise it from an objective to end a trial that `trial.should_stop()` gave up on."""
 
 
+class TrialPaused(Exception):
+    """Raise it from an objective that has saved itself after `trial.should_checkpoint()`; it goes on later."""
+
+
 class Channel(Protocol):
     """Where a live trial's words go: straight to the study, or through a pipe to the process that has it."""
 
     def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None: ...
 
     def should_stop(self, trial: Trial) -> bool: ...
+
+    def should_checkpoint(self, trial: Trial) -> bool: ...
+
+    def pause(self, trial: Trial) -> None: ...
 
     def tell(self, trial: Trial, values: Mapping[str, float]) -> None: ...
 
@@ -56,7 +65,17 @@ class Trial:
     directory: a place of its own for checkpoints, made when asked for; None for a study in memory.
     """
 
-    __slots__ = ("_channel", "_directory", "_study_seed", "attempt", "last", "number", "params", "told")
+    __slots__ = (
+        "_channel",
+        "_directory",
+        "_study_seed",
+        "attempt",
+        "last",
+        "number",
+        "params",
+        "paused",
+        "told",
+    )
 
     def __init__(
         self,
@@ -71,6 +90,7 @@ class Trial:
         self.attempt = attempt
         self.params = params
         self.told = False
+        self.paused = False
         self.last: dict[str, float] = {}
         self._channel = channel
         self._directory = directory
@@ -102,6 +122,35 @@ class Trial:
     def should_stop(self) -> bool:
         """Whether the pruner gives this trial up; then `tell` what there is, or raise `TrialPruned`."""
         return self._channel.should_stop(self)
+
+    def should_checkpoint(self) -> bool:
+        """Whether this worker must leave soon (the end of its job, a preemption).
+
+        Then save what is needed to go on into `checkpoint_dir`, and `pause`, or raise `TrialPaused`. Cheap enough
+        to be asked in every step.
+        """
+        return self._channel.should_checkpoint(self)
+
+    def pause(self) -> None:
+        """End this attempt without a result: another worker goes on from `checkpoint_dir`."""
+        self._channel.pause(self)
+
+    @property
+    def checkpoint_dir(self) -> Path | None:
+        """This attempt's own place for checkpoints, made when asked for; None for a study in memory.
+
+        An attempt that was taken for dead may live on and write; so each has a directory of its own.
+        """
+        if self._directory is None:
+            return None
+        path = checkpoints.place(Path(self._directory), self.attempt)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def resumed_from(self) -> Path | None:
+        """Where an earlier attempt left its checkpoint; None if there is nothing to go on from."""
+        return None if self._directory is None else checkpoints.latest(Path(self._directory), self.attempt)
 
     def tell(self, /, **values: float) -> None:
         """End the trial with its metrics.
@@ -142,7 +191,7 @@ class TrialRecord(msgspec.Struct, frozen=True):
 
     values: metrics by name; not finite ones are left out. attempts: how often it was started.
     worker: the writer of its last attempt, as in `log/<worker>.jsonl`. started, finished: seconds since
-    the epoch. error: why it failed, or why it waits again.
+    the epoch. error: why it failed, or why it waits again. interruptions: why attempts ended without a result.
     """
 
     number: int
@@ -154,6 +203,7 @@ class TrialRecord(msgspec.Struct, frozen=True):
     started: float
     finished: float | None
     error: str | None = None
+    interruptions: list[str] = []
 
     @property
     def duration(self) -> float | None:

@@ -21,9 +21,10 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
 
     A trial that was not told when the loop comes back is told its last reports. One whose loop body raises
     goes back to the queue. batch: 1 for one trial at a time over all workers, 0 for as many as there are.
+    In a job of a queue it ends before the job does (see `Walltime`).
     """
-    pause = 0.0
-    with Interrupts() as interrupts:
+    pause, walltime = 0.0, store.walltime
+    with Interrupts(walltime) as interrupts:
         while True:
             desk.reaper.look()
             with store.lock:
@@ -40,10 +41,13 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
             try:
                 yield trial
             except BaseException:
-                if not desk.told(trial.number, trial.attempt):
+                open_ = not trial.paused and not desk.told(trial.number, trial.attempt)
+                if open_ and walltime.leaving:
+                    store.cut_short([(trial.number, trial.attempt)])
+                elif open_:
                     why = "it was interrupted" if interrupts.seen else "its loop was left before it was told"
                     store.release([(trial.number, trial.attempt)], why, blame=not interrupts.seen)
                 raise
-            if not desk.told(trial.number, trial.attempt):
+            if not trial.paused and not desk.told(trial.number, trial.attempt):
                 trial.tell(**trial.last)
     store.give_back("its worker ended before it began")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from taut.decide import Done, Start, Wait
 from taut.errors import InputError, LogError
-from taut.executors.base import Died, Executor, Message, Outcome, Report, Task
+from taut.executors.base import Died, Executor, Message, Outcome, Paused, Report, Task
 from taut.reaper import Reaper
 from taut.store import Ended, Store
 from taut.verdict import Verdict, verdict
@@ -28,6 +28,9 @@ class Worker:
 
     mode: ``async`` starts a trial whenever a slot is free; ``batch`` starts as many as there are
     slots once all before are finished; ``sequential`` runs one at a time over all workers.
+    idle: whether the last `run` ended since all that was left to do was with others.
+    batch: the size of a batch, where several workers share it. once: end when the batch is complete in which
+    the first new trial was started. linger: seconds to stay while the last trials are with other workers.
     deadline: monotonic time after which no trial is started. told: called at least four times a second
     with the numbers of the trials that just finished or went back to the queue, often none.
     """
@@ -40,15 +43,23 @@ class Worker:
         mode: Mode = "async",
         deadline: float | None = None,
         told: Callable[[Sequence[int]], None] | None = None,
+        batch: int | None = None,
+        once: bool = False,
+        linger: float = math.inf,
     ) -> None:
         self.store = store
         self.executor = executor
-        self._batch = {"async": 0, "sequential": 1, "batch": executor.slots}[mode]
+        self._batch = {"async": 0, "sequential": 1, "batch": batch or executor.slots}[mode]
+        self._once = once
+        self._within = math.inf  # new trials from this number on belong to a later batch
+        self._linger = linger
+        self._walltime = store.walltime
         self._deadline = float("inf") if deadline is None else deadline
         self._told = told
         self._running: dict[tuple[int, int], Task] = {}
         self._reaper = Reaper(store)
         self._stopping = False
+        self.idle = False
 
     def run(self) -> str:
         """Work until the study is done; returns why it ended.
@@ -57,11 +68,13 @@ class Worker:
         raised again: the study can be resumed.
         """
         try:
+            self._walltime.hooks.append(self._ask_to_save)
             return self._loop()
         except BaseException:
             self._abort()
             raise
         finally:
+            self._walltime.hooks.remove(self._ask_to_save)
             self.executor.close()
             self.store.give_back("its worker ended before it began")
 
@@ -70,18 +83,24 @@ class Worker:
         self._stopping = True
 
     def _loop(self) -> str:
-        pause = 0.0
+        pause, idle = 0.0, math.inf
         while True:
             self._reaper.look()
             ending = self._fill()
-            if self._running:
+            if self._running and self._walltime.leaving and self._walltime.over:
+                self._leave()
+            elif self._running:
                 messages = self.executor.poll(_POLL)
                 self._record(messages)
-                pause = 0.0
+                pause, idle = 0.0, math.inf
             elif isinstance(ending, Done):
                 self.store.journal.flush()
                 return ending.why
             else:
+                idle = min(idle, time.monotonic()) if isinstance(ending, Wait) and ending.idle else math.inf
+                if time.monotonic() - idle > self._linger:
+                    self.idle = True
+                    return "nothing is left to start: the last trials are with other workers"
                 self.store.check_progress()
                 pause = min(pause * 2 or 0.01, _PATIENCE)
                 time.sleep(pause)
@@ -93,9 +112,11 @@ class Worker:
                 return Done("it was asked to stop")
             if time.monotonic() > self._deadline:
                 return Done("the time given to this run is over")
-            decision = self.store.next(self._batch)
+            decision = self.store.next(self._batch, within=self._within)
             if not isinstance(decision, Start):
                 return decision
+            if self._once and decision.attempt == 0:
+                self._within = (decision.numbers[0] // self._batch + 1) * self._batch
             self._start(decision)
         return None
 
@@ -114,9 +135,17 @@ class Worker:
                 self.store.report(message.number, message.attempt, message.step, message.values)
             elif isinstance(message, Outcome):
                 ended.append(Ended(message.number, message.attempt, self._judge(message)))
-            elif isinstance(message, Died):
-                self.store.release([(message.number, message.attempt)], message.why, blame=True)
+            elif isinstance(message, Paused):
+                self.store.pause(message.number, message.attempt)
                 del self._running[message.number, message.attempt]
+                lost.append(message.number)
+            elif isinstance(message, Died):
+                attempt = message.number, message.attempt
+                if self._walltime.leaving:  # the queue ends all that runs in a job, not the worker alone
+                    self.store.cut_short([attempt])
+                else:
+                    self.store.release([attempt], message.why, blame=True)
+                del self._running[attempt]
                 lost.append(message.number)
         if ended:
             self.store.finish(ended, behind=self._told is None and self.store.tiny)
@@ -130,6 +159,19 @@ class Worker:
             return verdict(self.store.must, outcome.values, outcome.error, outcome.pruned)
         except InputError as problem:  # the objective returned something that is not a number
             return Verdict("failed", {}, str(problem))
+
+    def _ask_to_save(self) -> None:
+        self.executor.asked = True
+
+    def _leave(self) -> None:
+        """The time is over: end what runs and give it back."""
+        self._record(self.executor.poll(0.0))
+        self.executor.stop()
+        self.store.cut_short(list(self._running))
+        numbers = [number for number, _ in self._running]
+        self._running.clear()
+        if self._told is not None:
+            self._told(numbers)
 
     def _abort(self) -> None:
         try:

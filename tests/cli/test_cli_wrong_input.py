@@ -137,12 +137,26 @@ WRONG = [
     ),
     Wrong(
         "run study.toml --gpu-hours 2",
-        "taut: --gpu-hours needs a queue that counts them, which is not built yet; use --trials or --for",
+        "taut: --gpu-hours: it goes with --on slurm; on this machine use --trials or --for",
     ),
     Wrong(
-        "run study.toml --on slurm",
-        "taut: --on slurm: only local is built so far; leave --on out to run on this machine",
+        "run study.toml --on hyperqueue",
+        "taut: --on: 'hyperqueue' is not a place that is built; use local or slurm",
     ),
+    Wrong(
+        "run study.toml --dry-run",
+        "taut: --dry-run: it goes with --on slurm; on this machine use --trials or --for",
+    ),
+    Wrong(
+        "run study.toml --on slurm --for 2h",
+        "taut: --for: it counts from a worker's start, and jobs start when the queue lets them; "
+        'write time = "2h" in [on.slurm] for the length of a job, or hours in [budget]',
+    ),
+    Wrong(
+        "run study.toml --on slurm --gpu-hours -1",
+        "taut: --gpu-hours: -1.0 is not a number of hours; use one above 0",
+    ),
+    Wrong("worker runs/demo --once", "taut: --once: it goes with --mode batch"),
     Wrong(
         "run study.toml --dir .",
         "taut: --dir: . holds other files; give a directory of its own, such as runs/demo",
@@ -314,8 +328,8 @@ WRONG = [
     ),
     Wrong(
         "run study.toml",
-        "taut: study.toml:10: budget.gpu_hours: gpu_hours needs a queue that counts them, "
-        "which is not built yet; use trials or hours",
+        "taut: study.toml:10: budget.gpu_hours: GPU-hours are those of a queue's jobs, and nothing else ends the "
+        "study here; run it with --on slurm, or add trials or hours",
         (("trials = 4", "gpu_hours = 3"),),
     ),
     Wrong(

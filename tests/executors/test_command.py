@@ -133,6 +133,7 @@ def test_an_unchanged_script(bench: Bench) -> None:
         "TAUT_SEED": str(trial_seed(11, 3)),
         "TAUT_TRIAL_DIR": directory,
         "TAUT_REPORT": f"{directory}/report.jsonl",
+        "TAUT_CHECKPOINT_DIR": f"{directory}/checkpoint",
     }
     assert env["PYTHONPATH"].split(os.pathsep)[0] == str(bench.base)
     assert env["PYTHONUNBUFFERED"] == os.environ.get("PYTHONUNBUFFERED", "1")

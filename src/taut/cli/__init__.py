@@ -20,7 +20,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "init": ("create", "Write a commented study.toml to start from."),
     "run": ("run", "Run a study to its end, or go on with one."),
-    "worker": ("run", "One more worker for a study; start as many as you like."),
+    "worker": ("work", "One more worker for a study; start as many as you like."),
     "sample": ("sample", "Print the I-th independent sample: for plain job arrays."),
     "status": ("show", "What a study has done so far."),
     "best": ("show", "The best trial, or the front of several objectives."),

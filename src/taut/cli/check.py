@@ -60,18 +60,29 @@ def export(study: str, path: str | None, form: str, force: bool) -> None:
     click.echo(f"{len(opened.trials)} trials written to {written}")
 
 
-@click.command(epilog="Example:  taut doctor runs/lora")
+@click.command(epilog="Example:  taut doctor runs/lora --nodes 2")
 @click.argument("directory", default=".")
-def doctor(directory: str) -> int:
-    """What this machine and the file system under DIRECTORY can and cannot do for a study.
+@click.option("--nodes", type=click.IntRange(1, 2), help="Look from 1 or 2 nodes, too, by tiny Slurm jobs.")
+@click.option("-p", "--partition", help="Partition of these jobs.")
+@click.option("--account", help="Account of these jobs.")
+def doctor(directory: str, nodes: int | None, partition: str | None, account: str | None) -> int:
+    """What this machine, its cluster and the file system under DIRECTORY can and cannot do for a study.
 
     Exit code 1 if something that taut needs does not work.
     """
-    from taut.doctor import examine
+    from taut.doctor import examine, examine_nodes
+    from taut.slurm.calls import required
 
     if Path(directory).is_file():
         raise InputError(f"{directory} is a file; give a directory")
+    if nodes is None and (partition or account):
+        option = "--partition" if partition else "--account"
+        raise InputError("is for the jobs of --nodes; give --nodes 1 or --nodes 2, too", (option,))
+    if nodes is not None:
+        required()
     findings = examine(Path(directory))
+    if nodes is not None:
+        findings += examine_nodes(Path(directory), nodes, partition, account)
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
         click.echo(f"{finding.state:4}  {finding.name.ljust(width)}  {finding.text}")

@@ -17,7 +17,6 @@ __all__ = [
     "not_toml",
     "open_study",
     "place",
-    "seconds_text",
     "value_text",
 ]
 
@@ -76,17 +75,3 @@ def value_text(value: Any) -> str:
 
 def metrics_text(values: dict[str, float]) -> str:
     return "  ".join(f"{name}={value_text(value)}" for name, value in values.items())
-
-
-def seconds_text(seconds: float) -> str:
-    """A duration in its two largest units: 8.1 s, 3 min 20 s, 5 h 2 min, 2 d 4 h."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, hours = int(seconds // 60), int(seconds // 3600)
-    if hours < 1:
-        return f"{minutes} min {seconds % 60:.0f} s"
-    if hours < 24:
-        return f"{hours} h {minutes % 60} min"
-    return f"{hours // 24} d {hours % 24} h"

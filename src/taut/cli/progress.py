@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from taut.cli.common import metrics_text, seconds_text, value_text
+from taut.cli.common import metrics_text, value_text
+from taut.duration import in_words
 from taut.study import Study
 from taut.trial import State, TrialRecord
 
@@ -73,7 +74,7 @@ class Progress:
     def told(self, numbers: Sequence[int]) -> None:
         """These trials, often none, have just finished."""
         for record in self._study.store.snapshot.records(numbers) if numbers else ():
-            better = self._note_best()
+            better = self._note_best() and record.number == self._best
             if self._live is None:
                 self._say(_line(record, better))
             elif better or record.state != "complete":
@@ -101,7 +102,7 @@ class Progress:
         done = finished - self._finished_before
         if trials and done:
             left = (trials - finished) * (time.monotonic() - self._began) / done
-            parts.append(f"about {seconds_text(left)} left")
+            parts.append(f"about {in_words(left)} left")
         return "  ".join(parts)
 
 
@@ -140,7 +141,7 @@ def epilogue(study: Study, folder: Path, why: str, seconds: float) -> int:
         for state in State
         if state.finished and snapshot.counts[state]
     )
-    click.echo(f"{why} ({counts or 'none finished'}) after {seconds_text(seconds)}")
+    click.echo(f"{why} ({counts or 'none finished'}) after {in_words(seconds)}")
     ranking = study.ranking
     if not ranking:
         return _nothing(study, folder)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
 import msgspec
 
-from taut.cli.common import locate, metrics_text, open_study, seconds_text, value_text
+from taut.cli.common import locate, metrics_text, open_study, value_text
 from taut.cli.progress import last_line
+from taut.duration import in_words
 from taut.errors import InputError
 from taut.reaper import Reaper
 from taut.study import Study
@@ -24,12 +26,19 @@ __all__ = ["best", "status", "trials"]
 @click.option(
     "--follow", is_flag=True, help="Say it again whenever something changes, until the study is done."
 )
-def status(study: str, follow: bool) -> None:
+@click.option("--jobs", "each", is_flag=True, help="One line for each job on Slurm, too.")
+def status(study: str, follow: bool, each: bool) -> None:
     """What the study in STUDY (a directory, or its study.toml) has done so far."""
     opened = open_study(study)
-    shown = ""
+    shown, folder = "", locate(study).absolute()
     while True:
         text = _status(opened, str(locate(study)))
+        if (folder / "slurm").is_dir():
+            from taut.cli import jobs
+
+            text = "\n".join(
+                [text, *jobs.lines(opened, folder), *(jobs.table(opened, folder) if each else ())]
+            )
         if text != shown:
             click.echo(text)
             shown = text
@@ -57,8 +66,8 @@ def _status(study: Study, directory: str) -> str:
         spent = took[took == took]
         workers = len(snapshot.writers)
         lines.append(
-            f"time: {seconds_text(float(spent.sum()))} in finished trials, "
-            f"{seconds_text(float(spent.mean()) if len(spent) else 0.0)} each, "
+            f"time: {in_words(float(spent.sum()))} in finished trials, "
+            f"{in_words(float(spent.mean()) if len(spent) else 0.0)} each, "
             f"{workers} worker{'s' if workers > 1 else ''} so far"
         )
     for record in list(study.pareto)[:20] if len(study.definition.objectives) > 1 else _top(study):
@@ -106,22 +115,37 @@ def trials(study: str, as_json: bool, as_csv: bool, errors: bool) -> None:
     """Every trial that was started: state, metrics, parameters, and why it failed."""
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other; give one of them")
-    records = list(open_study(study).trials)
+    opened = open_study(study)
+    records, hours = list(opened.trials), _gpu_hours(opened, locate(study))
     if as_json:
-        click.echo(json.dumps([msgspec.to_builtins(record) for record in records], indent=1))
+        plain = [msgspec.to_builtins(record) for record in records]
+        for each in plain:
+            if each["number"] in hours:
+                each["gpu_hours"] = hours[each["number"]]
+        click.echo(json.dumps(plain, indent=1))
     elif as_csv:
         from taut.export import csv_text
 
         click.echo(csv_text(records), nl=False)
     else:
-        _table(records, errors)
+        _table(records, errors, hours)
 
 
-def _table(records: Sequence[TrialRecord], errors: bool) -> None:
+def _gpu_hours(study: Study, folder: Path) -> dict[int, float]:
+    if not (folder / "slurm").is_dir():
+        return {}
+    from taut.cli import jobs
+
+    return jobs.gpu_hours(study, folder)
+
+
+def _table(records: Sequence[TrialRecord], errors: bool, hours: Mapping[int, float]) -> None:
     rows = [("trial", "state", "tries", "took", "metrics", "parameters")]
     for record in records:
         params = "  ".join(f"{name}={value_text(value)}" for name, value in record.params.items())
-        took = "" if record.duration is None else seconds_text(record.duration)
+        took = "" if record.duration is None else in_words(record.duration)
+        if record.number in hours:
+            took += f"  {hours[record.number]:.3f} GPU-h"
         rows.append(
             (
                 str(record.number),
@@ -138,7 +162,13 @@ def _table(records: Sequence[TrialRecord], errors: bool) -> None:
         click.echo(
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False)) + "  " + row[5]
         )
-        if shown is not None and shown.error:
-            indent = " " * (widths[0] + 2)
-            text = shown.error if errors else last_line(shown.error)
-            click.echo("\n".join(indent + line for line in text.splitlines()))
+        if shown is None:
+            continue
+        said = [
+            text for text in shown.interruptions if not (shown.error and text.endswith(f": {shown.error}"))
+        ]
+        if shown.error:
+            said.append(shown.error if errors else last_line(shown.error))
+        indent = " " * (widths[0] + 2)
+        for line in [line for text in said for line in text.splitlines()]:
+            click.echo(indent + line)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from taut import checkpoints
+from taut.executors.asking import Asking, Contents, contents
 from taut.executors.base import Report, Task
 from taut.resultlines import Row
 from taut.results import Collector, Sources
@@ -19,6 +21,8 @@ __all__ = ["Attempt"]
 _LAST_LINES = 20
 _LAST_BYTES = 1 << 16
 _GRACE = 1.0  # seconds between SIGTERM and SIGKILL after a timeout
+_AGAIN = 75  # EX_TEMPFAIL in sysexits.h: "the user is invited to retry"
+_TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)  # the second from a shell in between
 _NUMBER_STAYS = hasattr(os, "waitid")
 
 
@@ -34,9 +38,13 @@ class Attempt:
         directory: Path,
         sources: Sources,
         timeout: float | None,
+        place: int,
     ) -> None:
         suffix = f".{task.attempt}" if task.attempt else ""
         self.task = task
+        self.place = place
+        self.checkpoint = checkpoints.place(directory, task.attempt)
+        self.checkpoint.mkdir(exist_ok=True)
         self.stdout = directory / f"stdout{suffix}"
         self.stderr = directory / f"stderr{suffix}"
         self.report = directory / f"report.jsonl{suffix}"
@@ -46,6 +54,8 @@ class Attempt:
         self.process: subprocess.Popen[bytes]
         self._timeout = timeout
         self._timed_out = False
+        self._asking: Asking | None = None
+        self._before: Contents | None = None  # in the checkpoint directory when first asked
         self.deadline = float("inf")
         """When `expire` must be called, on the monotonic clock."""
 
@@ -83,6 +93,30 @@ class Attempt:
         self.signal(signal.SIGKILL if self._timed_out else signal.SIGTERM)
         self.deadline = float("inf") if self._timed_out else now + _GRACE
         self._timed_out = True
+
+    def ask(self) -> None:
+        """Ask the command to checkpoint; call it again and again, for processes that listen only later."""
+        if self._asking is None:
+            self._asking = Asking(self.process.pid)
+            self._before = contents(self.checkpoint)
+        self._asking.look()
+
+    def saved(self, complete: bool) -> bool:
+        """Whether the command, which was asked and has ended, can go on from what it left.
+
+        complete: whether it ended well and gave its result. Then it has finished, unless it saved
+        something since it was asked.
+        """
+        now = contents(self.checkpoint)
+        if not now or self._timed_out:
+            return False
+        again = not complete or self.process.returncode == _AGAIN
+        return again or (self._before is not None and now != self._before)
+
+    @property
+    def terminated(self) -> bool:
+        """Whether somebody else ended it with SIGTERM, as Slurm does to all processes of a job."""
+        return not self._timed_out and self.process.returncode in _TERMINATED
 
     def reap(self) -> None:
         """Kill what is left of the group (data loaders, servers), then let its number go."""

@@ -13,7 +13,10 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Died", "Executor", "Message", "Outcome", "Report", "Task"]
+__all__ = ["HEED", "Died", "Executor", "Message", "Outcome", "Paused", "Report", "Task"]
+
+HEED = 0.2
+"""Seconds within which a `poll` that waits notices that it was asked for checkpoints."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -53,13 +56,22 @@ class Died(msgspec.Struct, frozen=True, tag="died"):
     why: str
 
 
-Message = Report | Outcome | Died
+class Paused(msgspec.Struct, frozen=True, tag="paused"):
+    """An attempt has saved itself and ended; a later attempt goes on from its checkpoint."""
+
+    number: int
+    attempt: int
+
+
+Message = Report | Outcome | Died | Paused
 
 
 class Executor(ABC):
     """`slots` places in which trials run; see `taut.executors` for the kinds."""
 
     slots: int
+    asked: bool = False
+    """Set it, from a signal handler too, to ask every running trial to checkpoint; `poll` passes it on."""
 
     @abstractmethod
     def start(self, task: Task) -> None:

@@ -13,11 +13,13 @@ import sys
 import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
+from types import FrameType
 
 import msgspec
 
 from taut.errors import InputError
-from taut.executors.base import Executor, Outcome, Report, Task
+from taut.executors.base import Executor, Outcome, Paused, Report, Task
+from taut.executors.board import Board
 from taut.executors.objective import Objective, call, load, note, takes_trial
 from taut.trial import Trial
 from taut.verdict import metrics, numbers
@@ -49,7 +51,7 @@ class Broken(msgspec.Struct, frozen=True, tag="broken"):
     clear: bool
 
 
-Said = Ready | Broken | Report | Outcome
+Said = Ready | Broken | Report | Outcome | Paused
 
 encode = msgspec.msgpack.Encoder().encode
 decode_said = msgspec.msgpack.Decoder(Said).decode
@@ -58,8 +60,9 @@ decode_said = msgspec.msgpack.Decoder(Said).decode
 class _Pipe:
     """The channel of the trials in this process."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, board: Board) -> None:
         self._connection = connection
+        self._board = board
 
     def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
         self._connection.send_bytes(encode(Report(trial.number, trial.attempt, step, numbers(values))))
@@ -67,13 +70,22 @@ class _Pipe:
     def should_stop(self, trial: Trial) -> bool:
         return False
 
+    def should_checkpoint(self, trial: Trial) -> bool:
+        return self._board.asked
+
+    def pause(self, trial: Trial) -> None:
+        trial.paused = True
+
     def tell(self, trial: Trial, values: Mapping[str, float]) -> None:
         note(trial, values)
 
 
-def main(descriptor: int) -> None:
+def main(socket: int, byte: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection = Connection(descriptor)
+    board = Board(byte)
+    board.release()
+    _end_only_for(board)
+    connection = Connection(socket)
     setup = msgspec.msgpack.decode(connection.recv_bytes(), type=Setup)
     try:
         objective, with_trial = _load(setup)
@@ -82,7 +94,7 @@ def main(descriptor: int) -> None:
         connection.send_bytes(encode(Broken(text, clear=isinstance(error, InputError))))
         return
     connection.send_bytes(encode(Ready()))
-    pipe = _Pipe(connection)
+    pipe = _Pipe(connection, board)
     while True:
         try:
             task = msgspec.msgpack.decode(connection.recv_bytes(), type=Task)
@@ -96,7 +108,30 @@ def main(descriptor: int) -> None:
         outcome = call(objective, trial, with_trial, setup.main)
         with contextlib.suppress(OSError, ValueError):  # the objective may have closed it
             sys.stdout.flush()
-        connection.send_bytes(encode(_plain(outcome, setup.main)))
+        if isinstance(outcome, Outcome):
+            outcome = _plain(outcome, setup.main)
+        connection.send_bytes(encode(outcome))
+
+
+def _end_only_for(board: Board) -> None:
+    """Let SIGTERM end this process only if its own parent sent it, or is gone.
+
+    Slurm sends it to all processes of a job that has to end: a trial would die of it before it could checkpoint.
+    """
+    parent = os.getppid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if board.ending or os.getppid() != parent:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def forget() -> None:
+        """In a process that the objective has forked."""
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, end)
+    os.register_at_fork(after_in_child=forget)
 
 
 def _capture(task: Task) -> None:

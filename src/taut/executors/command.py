@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import selectors
 import signal
@@ -15,13 +14,13 @@ from typing import TYPE_CHECKING
 from taut.errors import InputError, StudyError
 from taut.executors.arguments import Template
 from taut.executors.attempt import Attempt
-from taut.executors.base import Executor, Message, Outcome, Task
+from taut.executors.base import HEED, Died, Executor, Message, Outcome, Paused, Task
+from taut.executors.environment import environment
 from taut.executors.guardian import Guardian
 from taut.executors.patching import ConfigFile
+from taut.executors.places import ANYWHERE, Place, pinned, quietest
 from taut.executors.program import anchored, check_script, find_program
-from taut.executors.threads import thread_limit
 from taut.results import Sources
-from taut.trial import trial_seed
 
 if TYPE_CHECKING:
     from taut.definition import Evaluation
@@ -31,6 +30,7 @@ __all__ = ["CommandExecutor"]
 _GRACE = 1.5  # seconds between SIGTERM and SIGKILL in `stop`
 _GONE = 0.4  # seconds that a killed process may take to vanish (it may hang in a file system)
 _LOOK = (0.05, 0.5)  # seconds between two looks into growing files: after news, and at most
+_ASK = (0.05, HEED)  # seconds between two looks for processes to ask: the first two, and later
 _NAP = 0.005  # seconds between two looks for ended commands where the system cannot wake us
 
 
@@ -48,12 +48,14 @@ class CommandExecutor(Executor):
         without one of them has failed.
     parameters: names of the space. Given, a configuration file without one of them is found here rather
         than in the first trial.
+    places: the GPUs and CPUs of each slot; None leaves that to the commands.
 
     Raises `InputError`, before anything is started or written, for a program that does not exist, a
     wrong template, a configuration file without a parameter's key, or a wrong `[results]`.
 
     The command sees TAUT_TRIAL, TAUT_ATTEMPT, TAUT_PARAMS (JSON), TAUT_SEED, TAUT_TRIAL_DIR, TAUT_REPORT,
-    the base first in PYTHONPATH, and /dev/null as its input.
+    TAUT_CHECKPOINT_DIR and, if an earlier attempt left something there, TAUT_RESUMED_FROM; the base first in
+    PYTHONPATH, and /dev/null as its input. Asked to checkpoint, it gets SIGUSR1 if it catches that.
     """
 
     def __init__(
@@ -65,12 +67,15 @@ class CommandExecutor(Executor):
         objectives: Sequence[str],
         needed: Sequence[str] = (),
         parameters: Sequence[str] | None = None,
+        places: Sequence[Place] | None = None,
     ) -> None:
         if not evaluation.command:
             raise InputError(
                 'the command is empty; write for instance command = "python train.py {args}"', ("command",)
             )
         self.slots = slots
+        self._slots = [ANYWHERE] * slots if places is None else list(places)
+        assert len(self._slots) == slots, "each slot has its place"
         self._base = base
         self._wanted = list(dict.fromkeys([*objectives, *needed]))
         self._timeout = evaluation.timeout
@@ -90,6 +95,7 @@ class CommandExecutor(Executor):
         self._guardian: Guardian | None = None
         self._gap = _LOOK[0]
         self._look_at = 0.0
+        self._ask_at = 0.0
 
     def start(self, task: Task) -> None:
         """Begin `task`. A command that cannot be started with its parameters is a failed trial.
@@ -99,14 +105,17 @@ class CommandExecutor(Executor):
         guardian = self._guardian = self._guardian or Guardian()
         try:
             directory = self.trial_directory(task)
-            attempt = Attempt(task, directory, self._sources, self._timeout)
+            taken = {attempt.place for attempt in self._running.values()}
+            place = quietest(self._slots, set(range(self.slots)) - taken)
+            attempt = Attempt(task, directory, self._sources, self._timeout, place)
             places = self._places(task, directory)
         except OSError as error:
             raise StudyError(f"trial {task.number} cannot write its files: {error}") from error
         try:
             arguments = [self._program, *self._template.expand(task.params, places)[1:]]
-            environment = self._environment(attempt, directory) | guardian.environment
-            attempt.launch(arguments, self._cwd or directory, environment)
+            given = environment(attempt, directory, self._base, self.slots, self._slots[place])
+            with pinned(self._slots[place].cpus):
+                attempt.launch(arguments, self._cwd or directory, given | guardian.environment)
         except (OSError, ValueError) as error:  # ValueError: an InputError, or a null character
             why = error.strerror if isinstance(error, OSError) else error
             if isinstance(error, OSError) and error.errno != errno.E2BIG:
@@ -130,6 +139,8 @@ class CommandExecutor(Executor):
                     attempt.expire(now)
             if now >= self._look_at:
                 self._look(now)
+            if self.asked and now >= self._ask_at:
+                self._ask(now)
             if self._ready or now >= until:
                 ready, self._ready = self._ready, []
                 return ready
@@ -163,22 +174,6 @@ class CommandExecutor(Executor):
             places["config"] = str(copy)
         return places
 
-    def _environment(self, attempt: Attempt, directory: Path) -> dict[str, str]:
-        task = attempt.task
-        path = os.environ.get("PYTHONPATH")
-        return {
-            "PYTHONUNBUFFERED": "1",  # else printed numbers come only at the end
-            **thread_limit(self.slots),
-            **os.environ,
-            "PYTHONPATH": f"{self._base}{os.pathsep}{path}" if path else str(self._base),
-            "TAUT_TRIAL": str(task.number),
-            "TAUT_ATTEMPT": str(task.attempt),
-            "TAUT_PARAMS": json.dumps(task.params),
-            "TAUT_SEED": str(trial_seed(task.study_seed, task.number)),
-            "TAUT_TRIAL_DIR": str(directory),
-            "TAUT_REPORT": str(attempt.report),
-        }
-
     def _register(self, attempt: Attempt) -> None:
         pid = attempt.process.pid
         self._running[pid] = attempt
@@ -195,6 +190,7 @@ class CommandExecutor(Executor):
         due = min([until, *(attempt.deadline for attempt in self._running.values())])
         if self._running:
             due = min(due, self._look_at)
+            due = min(due, time.monotonic() + HEED, self._ask_at if self.asked else due)
         pause = max(0.0, due - time.monotonic())
         if len(self._handles) < len(self._running):
             pause = min(pause, _NAP)
@@ -217,6 +213,12 @@ class CommandExecutor(Executor):
         self._gap = _LOOK[0] if len(self._ready) > before else min(2 * self._gap, _LOOK[1])
         self._look_at = now + self._gap
 
+    def _ask(self, now: float) -> None:
+        """Ask what runs for checkpoints; a second look soon after the first, see `Asking`."""
+        for attempt in self._running.values():
+            attempt.ask()
+        self._ask_at = now + _ASK[0 if self._ask_at == 0.0 else 1]
+
     def _finish(self, attempt: Attempt) -> None:
         """The command has ended: its last reports, then its outcome."""
         self._release(attempt)
@@ -226,7 +228,12 @@ class CommandExecutor(Executor):
         error = attempt.failure()
         if error is None:
             error = next((collector.missing(name) for name in self._wanted if name not in values), None)
-        self._ready.append(Outcome(task.number, task.attempt, values if error is None else {}, error))
+        end: Message = Outcome(task.number, task.attempt, values if error is None else {}, error)
+        if self.asked and attempt.saved(complete=error is None):
+            end = Paused(task.number, task.attempt)
+        elif attempt.terminated:
+            end = Died(task.number, task.attempt, "it was ended by SIGTERM")
+        self._ready.append(end)
 
     def _release(self, attempt: Attempt) -> None:
         pid = attempt.process.pid

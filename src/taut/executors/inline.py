@@ -16,14 +16,21 @@ Reporter = Callable[[int, int, float, Mapping[str, float]], None]
 
 
 class _Channel:
-    def __init__(self, report: Reporter) -> None:
+    def __init__(self, report: Reporter, executor: Executor) -> None:
         self._report = report
+        self._executor = executor
 
     def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
         self._report(trial.number, trial.attempt, step, numbers(values))
 
     def should_stop(self, trial: Trial) -> bool:
         return False
+
+    def should_checkpoint(self, trial: Trial) -> bool:
+        return self._executor.asked
+
+    def pause(self, trial: Trial) -> None:
+        trial.paused = True
 
     def tell(self, trial: Trial, values: Mapping[str, float]) -> None:
         note(trial, values)
@@ -42,7 +49,7 @@ class InlineExecutor(Executor):
         self._objective = objective
         self._with_trial = with_trial
         self._main = main
-        self._channel = _Channel(report)
+        self._channel = _Channel(report, self)
         self._task: Task | None = None
 
     def start(self, task: Task) -> None:

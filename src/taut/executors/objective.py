@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from taut.errors import InputError, nearest
-from taut.executors.base import Outcome
-from taut.trial import Trial, TrialPruned
+from taut.executors.base import Outcome, Paused
+from taut.trial import Trial, TrialPaused, TrialPruned
 from taut.verdict import numbers, writable
 
 __all__ = ["Objective", "call", "load", "note", "takes_trial"]
@@ -92,16 +92,20 @@ def note(trial: Trial, values: Mapping[str, float]) -> None:
     trial.told = True
 
 
-def call(objective: Objective, trial: Trial, with_trial: bool, main: Sequence[str]) -> Outcome:
+def call(objective: Objective, trial: Trial, with_trial: bool, main: Sequence[str]) -> Outcome | Paused:
     """Evaluate `trial`. `main` names the objectives, whose values a bare number or a tuple gives."""
     try:
         result = objective(trial) if with_trial else objective(**trial.params)
     except (Exception, SystemExit) as error:
         if trial.told:
             return Outcome(trial.number, trial.attempt, trial.last)
+        if trial.paused or isinstance(error, TrialPaused):
+            return Paused(trial.number, trial.attempt)
         if isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned":
             return Outcome(trial.number, trial.attempt, trial.last, pruned=True)
         return Outcome(trial.number, trial.attempt, {}, error=_trace(error))
+    if trial.paused and not trial.told:
+        return Paused(trial.number, trial.attempt)
     if result is None or trial.told:
         return Outcome(trial.number, trial.attempt, trial.last)
     if isinstance(result, Mapping):

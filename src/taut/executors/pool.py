@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from taut.errors import InputError, StudyError
-from taut.executors.base import Died, Executor, Message, Outcome, Report, Task
+from taut.executors.base import HEED, Died, Executor, Message, Outcome, Paused, Report, Task
+from taut.executors.board import Board
 from taut.executors.child import Broken, Ready, Setup, decode_said, encode
 from taut.executors.guardian import Guardian
 from taut.executors.objective import Objective
+from taut.executors.places import ANYWHERE, Place, pinned, quietest
 from taut.executors.threads import thread_limit
 
 __all__ = ["PoolExecutor"]
@@ -29,8 +31,8 @@ _ROOT = str(Path(__file__).parents[2])
 # Our own place goes in front of the import path; the parent's whole path arrives with the setup, and not in
 # PYTHONPATH, which the objective's own child processes would inherit.
 _START = (
-    "import sys; sys.path.insert(0, sys.argv[2]); "
-    "from taut.executors.child import main; main(int(sys.argv[1]))"
+    "import sys; sys.path.insert(0, sys.argv[3]); "
+    "from taut.executors.child import main; main(int(sys.argv[1]), int(sys.argv[2]))"
 )
 
 
@@ -41,9 +43,10 @@ class PoolExecutor(Executor):
     crash. The objective is imported by name where it has one; functions of the main program and closures
     are sent by value, so no ``if __name__ == "__main__"`` is needed.
 
-    names: of the space's parameters. optional: those that not every trial has. main: the objectives, whose values a bare number or a tuple gives. base: goes in
-    front of the import path. timeout: seconds that a trial may take, loading not included. capture: send what trials
-    print to files in their directories.
+    names: of the space's parameters. optional: those that not every trial has. main: the objectives, whose values
+    a bare number or a tuple gives. base: goes in front of the import path. timeout: seconds that a trial may take,
+    loading not included. capture: send what trials print to files in their directories. places: the GPUs and
+    CPUs of each slot; None leaves that to the objective.
 
     Raises `InputError` when the objective cannot be loaded.
     """
@@ -59,10 +62,14 @@ class PoolExecutor(Executor):
         base: str | None = None,
         timeout: float | None = None,
         capture: bool = False,
+        places: Sequence[Place] | None = None,
     ) -> None:
         self.slots = slots
+        self._places = [ANYWHERE] * slots if places is None else list(places)
+        assert len(self._places) == slots, "each slot has its place"
         self._timeout = timeout
         self._guardian = Guardian()
+        self._board = Board()
         by_name = objective if isinstance(objective, str) else _name(objective)
         self._setup = Setup(
             path=[path for path in [base, *sys.path] if path is not None],
@@ -76,7 +83,7 @@ class PoolExecutor(Executor):
         )
         self._children: list[_Child] = []
         try:
-            self._children = [_Child(self._setup, self._guardian) for _ in range(slots)]
+            self._children = [self._child(place) for place in self._places]
             for child in self._children:
                 child.ready()
         except BaseException:
@@ -85,11 +92,12 @@ class PoolExecutor(Executor):
             raise
 
     def start(self, task: Task) -> None:
-        child = next(child for child in self._children if child.task is None)
+        free = [n for n, child in enumerate(self._children) if child.task is None]
+        slot = quietest(self._places, free)
+        child = self._children[slot]
         if child.ended(0.0):
             child.bury()
-            fresh = _Child(self._setup, self._guardian)
-            self._children[self._children.index(child)] = child = fresh
+            self._children[slot] = child = self._child(self._places[slot])
             child.ready()
         child.send(task)
 
@@ -101,8 +109,15 @@ class PoolExecutor(Executor):
         if self._timeout is not None and busy:
             first = min(child.since for child in busy.values()) + self._timeout
             timeout = max(0.0, min(timeout, first - time.monotonic()))
-        for connection in wait(list(busy), timeout) if busy else ():
-            found += self._hear(busy[connection])
+        until = time.monotonic() + timeout
+        while busy:
+            if self.asked:
+                self._board.ask()
+            left = max(0.0, until - time.monotonic())
+            for connection in wait(list(busy), min(left, HEED)):
+                found += self._hear(busy[connection])
+            if found or left <= HEED:
+                break
         if self._timeout is not None:
             found += [self._overdue(child) for child in busy.values() if child.late(self._timeout)]
         return found
@@ -120,9 +135,9 @@ class PoolExecutor(Executor):
         try:
             while child.task is not None and child.connection.poll():
                 said = decode_said(child.connection.recv_bytes())
-                if isinstance(said, (Report, Outcome)):
+                if isinstance(said, (Report, Outcome, Paused)):
                     found.append(said)
-                    if isinstance(said, Outcome):
+                    if not isinstance(said, Report):
                         child.task = None
         except (EOFError, OSError):
             assert child.task is not None
@@ -130,7 +145,11 @@ class PoolExecutor(Executor):
             child.task = None
         return found
 
+    def _child(self, place: Place) -> _Child:
+        return _Child(self._setup, self._guardian, self._board, place)
+
     def stop(self, kill: bool = False) -> None:
+        self._board.end()
         for child in self._children:
             child.signal(signal.SIGKILL if kill else signal.SIGTERM)
         deadline = time.monotonic() + _GRACE
@@ -145,20 +164,27 @@ class PoolExecutor(Executor):
         self.stop()
         self._children = []
         self._guardian.close()
+        self._board.release()
 
 
 class _Child:
     """One warm process and the socket to it."""
 
-    def __init__(self, setup: Setup, guardian: Guardian) -> None:
+    def __init__(self, setup: Setup, guardian: Guardian, board: Board, place: Place) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        handed = [theirs.fileno(), board.descriptor]
+        with theirs, pinned(place.cpus):
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _START, str(theirs.fileno()), _ROOT],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-c", _START, *map(str, handed), _ROOT],
+                pass_fds=handed,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, **thread_limit(setup.slots), **guardian.environment},
+                env={
+                    **os.environ,
+                    **thread_limit(setup.slots, place),
+                    **place.environment,
+                    **guardian.environment,
+                },
             )
         self._guardian = guardian
         guardian.watch(self.process.pid)

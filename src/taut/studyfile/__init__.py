@@ -2,6 +2,8 @@
 
 reader       the file as a whole: `read`; the parts other than evaluation
 evaluation   the command or function and what belongs to it
+slurm        [on.slurm]: the jobs of a cluster
+options      options of sbatch that taut sets itself
 keys         which keys there are, and where a misplaced one belongs
 table        typed access to one table
 syntax       parsing, with hints for common slips

@@ -15,6 +15,7 @@ from taut.space import Space
 from taut.studyfile.evaluation import evaluation
 from taut.studyfile.keys import TABLES, VALUES, above, below
 from taut.studyfile.lines import Lines
+from taut.studyfile.slurm import settings
 from taut.studyfile.syntax import load, parse
 from taut.studyfile.table import Table, plain, show
 from taut.studyfile.template import TEMPLATE
@@ -205,4 +206,6 @@ def _on(top: Table) -> dict[str, dict[str, Any]]:
         local.only(("workers", "mode"), above)
         local.integer("workers", 1, 100_000, 4)
         local.one_of("mode", ("sequential", "batch", "async"))
+    if slurm := places.get("slurm"):
+        settings(slurm.values)
     return {name: plain(place.values, place.at) for name, place in places.items() if place is not None}

@@ -1,0 +1,122 @@
+"""`taut run --on slurm`: submit what carries a study to its end, say so, and return."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import msgspec
+
+from taut import submission
+from taut.cli.common import value_text
+from taut.definition import Budget, Definition
+from taut.duration import in_words
+from taut.errors import InputError
+from taut.liveness import user
+from taut.opening import make_sampler
+from taut.slurm import accounts, limits
+from taut.slurm.calls import required
+from taut.slurm.jobs import Job
+from taut.slurm.reasons import plain
+from taut.slurm.rounds import Rounds, Submission
+from taut.study import Study
+
+__all__ = ["requested", "submit"]
+
+
+def requested(
+    definition: Definition, workers: int | None, mode: str | None, gpu_hours: float | None
+) -> Definition:
+    """The definition with what the command line says of the jobs; it holds for later rounds, too."""
+    asked = {**definition.on.get("slurm", {})}
+    if workers is not None:
+        asked["workers"] = workers
+    if mode is not None:
+        asked["mode"] = mode
+    budget = definition.budget
+    if gpu_hours is not None:
+        budget = msgspec.structs.replace(budget, gpu_hours=gpu_hours)
+    return msgspec.structs.replace(definition, on={**definition.on, "slurm": asked}, budget=budget)
+
+
+def submit(definition: Definition, folder: Path, dry_run: bool, keep: Callable[[], None]) -> int:
+    """Submit jobs for the study in `folder`. keep: called once the study is there, to keep its file beside it."""
+    required()
+    space = definition.parsed_space()
+    if definition.budget == Budget() and make_sampler(definition, space).limit(space) is None:
+        raise InputError(
+            "no end is in sight: add [budget] trials = 100 to the file, or give --trials or --gpu-hours"
+        )
+    folder = folder.absolute()
+    rounds = Rounds(folder / "slurm")
+    study = Study.of(folder, definition)
+    try:
+        if study.store.done:
+            click.echo(f"the study in {folder} is finished; nothing is submitted")
+            return 0
+        there = submission.active(rounds, study.definition.name) if rounds.latest >= 0 else []
+        if there:
+            _say_active(there, folder)
+            return 0
+        if problem := submission.stalled(rounds, study.snapshot):
+            click.echo(f"taut: {problem}", err=True)
+            return 1
+        lives = accounts.ask([entry.job for entry in submission.entries(rounds)]) or []
+        planned = submission.plan(study.definition, study.snapshot, folder, limits.read(user()), lives)
+        for note in planned.notes:
+            click.echo(f"note: {note}", err=True)
+        if dry_run:
+            _show(planned, rounds)
+            return 0
+        study.store.save()
+        keep()
+        done = submission.submit(planned, rounds, time.time())
+        _say_submitted(study, folder, rounds, done)
+        return 0
+    finally:
+        study.close()
+
+
+def _show(planned: submission.Planned, rounds: Rounds) -> None:
+    before: str | None = None
+    for step in planned.steps:
+        place = rounds.place(step.record.round)
+        click.echo(f"# {place / step.record.kind}.sh, submitted with:")
+        click.echo(f"# {shlex.join(submission.words(step, place, before))}")
+        click.echo(step.script)
+        before = f"JOB-OF-{step.record.kind.upper()}-{step.record.round}"
+
+
+def _say_submitted(study: Study, folder: Path, rounds: Rounds, done: list[Submission]) -> None:
+    trials = study.definition.budget.trials
+    finished = study.store.snapshot.n_finished
+    goal = f"{trials} trials, {finished} of them finished" if trials else f"{finished} trials finished"
+    click.echo(f"study {study.definition.name} in {folder}: {goal}")
+    for record in done:
+        script = rounds.place(record.round) / f"{record.kind}.sh"
+        if record.kind == "next":
+            click.echo(f"job {record.job} follows, and submits what is then left  ({script})")
+            continue
+        devices = f"{record.gpus} GPU{'s' if record.gpus != 1 else ''}, " if record.gpus else ""
+        span = "" if record.minutes is None else f", {in_words(record.minutes * 60)}"
+        side = f", {record.slots} trials side by side" if record.slots > 1 else ""
+        click.echo(
+            f"job {record.job}: {record.tasks} workers, at most {record.at_once} at a time, each "
+            f"{devices}{record.cpus} CPU{'s' if record.cpus != 1 else ''}{span}{side}  ({script})"
+        )
+    click.echo(f"nothing here needs to stay; look at it with: {shlex.join(['taut', 'status', str(folder)])}")
+
+
+def _say_active(jobs: list[Job], folder: Path) -> None:
+    running = sum(job.state == "RUNNING" for job in jobs)
+    numbers = ", ".join(value_text(number) for number in sorted({job.array or job.id for job in jobs}))
+    click.echo(
+        f"the study in {folder} has jobs already ({numbers}): {running} running, {len(jobs) - running} waiting; "
+        "nothing is submitted"
+    )
+    for reason in sorted({job.reason for job in jobs if job.state == "PENDING" and job.reason}):
+        click.echo(f"  waiting: {plain(reason)}")
+    click.echo(f"look at it with: {shlex.join(['taut', 'status', str(folder)])}")

@@ -1,0 +1,235 @@
+"""`taut worker`, and what it shares with `taut run` on this machine: taking part in a study."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from taut import allocation
+from taut.cli.common import base_of, locate, open_study
+from taut.cli.progress import Progress, epilogue
+from taut.definition import Budget, Definition
+from taut.duration import parse_duration
+from taut.errors import InputError
+from taut.executors.base import Executor
+from taut.executors.places import Place, here
+from taut.interrupts import Interrupts
+from taut.opening import make_sampler
+from taut.study import Study
+from taut.verdict import needed
+from taut.worker import Mode, Worker
+
+__all__ = ["MODES", "again", "at_least_one", "check_command", "work", "worker"]
+
+MODES = click.Choice(["sequential", "batch", "async"])
+_LINGER = 60.0  # seconds for which a job stays when nothing is left to start: a trial may come back
+
+
+@click.command(epilog="Example:  taut worker runs/lora --for 2h")
+@click.argument("directory")
+@click.option("--workers", type=int, help="Trials side by side in this worker (default: 1).")
+@click.option("--mode", type=MODES, help="async (default), batch or sequential.")
+@click.option("--for", "duration", metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h.")
+@click.option("--batch", type=int, help="With --mode batch: trials of a batch, over all workers.")
+@click.option("--once", is_flag=True, help="With --mode batch: end when the batch is complete.")
+@click.option("--notice", metavar="TIME", help="In a job: ask trials to checkpoint so long before its end.")
+@click.option("--grace", metavar="TIME", help="In a job: time from SIGTERM to the kill.")
+def worker(
+    directory: str,
+    workers: int | None,
+    mode: Mode | None,
+    duration: str | None,
+    batch: int | None,
+    once: bool,
+    notice: str | None,
+    grace: str | None,
+) -> int:
+    """Take part in the study in DIRECTORY until nothing is left to start.
+
+    Any number of workers may do so, on every machine that sees the directory. In a job of Slurm it ends before the
+    job does: it starts no trial that will probably not fit, and asks those that run to checkpoint.
+    """
+    seconds = None if duration is None else parse_duration(duration)
+    at_least_one("--workers", workers)
+    at_least_one("--batch", batch)
+    if (batch is not None or once) and mode != "batch":
+        raise InputError("it goes with --mode batch", ("--once" if once else "--batch",))
+    study = open_study(directory)
+    definition, folder = study.definition, locate(directory)
+    executor = executor_for(definition, folder, workers or 1)
+    walltime = study.store.walltime
+    if notice is not None:
+        walltime.notice = parse_duration(notice)
+    if grace is not None:
+        walltime.grace = parse_duration(grace)
+    line = again("worker", directory, {"--workers": workers, "--mode": mode})
+    return take_part(study, executor, folder, line, mode or "async", seconds, batch, once)
+
+
+def again(command: str, target: str, options: Mapping[str, object]) -> str:
+    """The command line that goes on, ready to be pasted."""
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    return shlex.join(["taut", command, target, *words])
+
+
+def at_least_one(option: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise InputError(f"{value} is too small; use a whole number from 1", (option,))
+
+
+def work(
+    definition: Definition,
+    folder: Path,
+    workers: int | None,
+    mode: Mode | None,
+    seconds: float | None,
+    line: str,
+    keep: Callable[[], None],
+) -> int:
+    """Create or resume the study that `definition` asks for, and take part in it until it is done.
+
+    line: the command that goes on after an interruption. keep: called once the study is there.
+    """
+    local = definition.on.get("local", {})
+    slots: int = local.get("workers", 1) if workers is None else workers
+    executor = executor_for(
+        definition, folder, slots
+    )  # before anything is written: it may refuse the command
+    try:
+        _check_budget(definition.budget)
+        space = definition.parsed_space()
+        endless = make_sampler(definition, space).limit(space) is None
+        if definition.budget == Budget() and seconds is None and endless:
+            raise InputError(
+                "no end is in sight: add [budget] trials = 100 to the file, or give --trials or --for"
+            )
+        study = Study.of(folder, definition)
+        study.store.save()
+    except BaseException:
+        executor.close()
+        raise
+    keep()
+    return take_part(study, executor, folder, line, mode or local.get("mode", "async"), seconds)
+
+
+def _check_budget(budget: Budget) -> None:
+    if budget.gpu_hours is None:
+        return
+    if budget == Budget(gpu_hours=budget.gpu_hours):
+        raise InputError(
+            "GPU-hours are those of a queue's jobs, and nothing else ends the study here; "
+            "run it with --on slurm, or add trials or hours",
+            ("budget", "gpu_hours"),
+        )
+    click.echo("note: gpu_hours counts the jobs of a queue, and nothing on this machine", err=True)
+
+
+def take_part(
+    study: Study,
+    executor: Executor,
+    folder: Path,
+    line: str,
+    mode: Mode,
+    seconds: float | None,
+    batch: int | None = None,
+    once: bool = False,
+) -> int:
+    """Work for the study until there is nothing to do, and say what came of it."""
+    store, job = study.store, allocation.here()
+    store.pinned = study.definition.evaluation
+    warning = store.proposals.sampler.warning(study.space)
+    if warning:
+        click.echo(f"note: {warning}", err=True)
+    began = time.monotonic()
+    worker = Worker(
+        store,
+        executor,
+        mode=mode,
+        deadline=None if seconds is None else began + seconds,
+        told=(progress := Progress(study, folder, executor.slots)).told,
+        batch=batch,
+        once=once,
+        linger=math.inf if job is None else _LINGER,
+    )
+    try:
+        with Interrupts(store.walltime, _interrupted), progress:
+            why = worker.run()
+    except KeyboardInterrupt:
+        study.close()
+        safe = store.snapshot.n_finished
+        with contextlib.suppress(OSError):  # the terminal may be what has just gone
+            click.echo(
+                f"interrupted: {safe} finished trials are safe in {folder}; go on with: {line}", err=True
+            )
+        return 130
+    study.close()
+    if job is None:
+        return epilogue(study, folder, why, time.monotonic() - began)
+    from taut.submission import wind_down
+
+    if study.store.done or worker.idle:
+        wind_down(folder.absolute(), study.store.done)
+    click.echo(f"{why}; {store.snapshot.n_finished} trials are finished")
+    return 0
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def check_command(definition: Definition, folder: Path) -> None:
+    """Refuse a command that cannot be run, as far as it can be told without starting anything."""
+    asked = definition.evaluation
+    if asked.command is not None:
+        executor_for(definition, folder, 1).close()
+    elif asked.function is None:
+        _refuse(folder)
+
+
+def executor_for(definition: Definition, folder: Path, slots: int) -> Executor:
+    """What evaluates this study's trials on this machine."""
+    asked, space = definition.evaluation, definition.parsed_space()
+    base, must = base_of(definition, folder), needed(definition)
+    if asked.command is not None:
+        from taut.executors.command import CommandExecutor
+
+        return CommandExecutor(
+            asked, base=base, slots=slots, objectives=must, parameters=space.names, places=_places(slots)
+        )
+    if asked.function is not None:
+        from taut.executors.pool import PoolExecutor
+
+        return PoolExecutor(
+            asked.function,
+            slots=slots,
+            names=space.names,
+            optional=sorted(space.optional),
+            main=[objective.metric for objective in definition.objectives],
+            base=str(base),
+            timeout=asked.timeout,
+            capture=True,
+            places=_places(slots),
+        )
+    _refuse(folder)
+
+
+def _places(slots: int) -> list[Place]:
+    """Each slot's part of what this process holds. CPUs are handed out only where they are ours alone."""
+    job = allocation.here()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return here(slots, confined=job is not None and usable == job.cpus)
+
+
+def _refuse(folder: Path) -> NoReturn:
+    raise InputError(
+        f"{folder}: this study was made by a Python program and names no command; run that program, "
+        "whose study.run() or study.work() takes part"
+    )

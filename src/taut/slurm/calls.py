@@ -1,0 +1,80 @@
+"""Calling Slurm's own commands."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+
+from taut.errors import InputError, StudyError
+
+__all__ = ["SlurmError", "available", "call", "required"]
+
+# Formats that a user has set for the terminal would change what is read here.
+_PERSONAL = (
+    "SQUEUE_FORMAT",
+    "SQUEUE_FORMAT2",
+    "SQUEUE_SORT",
+    "SACCT_FORMAT",
+    "SINFO_FORMAT",
+    "SLURM_TIME_FORMAT",
+)
+
+
+class SlurmError(StudyError):
+    """A command of Slurm failed; the message is what it said."""
+
+
+@functools.lru_cache(maxsize=1)
+def available() -> bool:
+    """Whether Slurm's commands are installed here."""
+    return all(shutil.which(name) is not None for name in ("sbatch", "squeue", "scontrol"))
+
+
+def required() -> None:
+    """Raise `InputError` where Slurm is not installed."""
+    if not available():
+        raise InputError(
+            "Slurm is not installed here: there is no sbatch in PATH; use a login node of the cluster, "
+            "or leave --on out to run on this machine"
+        )
+
+
+def environment() -> dict[str, str]:
+    """The environment for Slurm's commands, whose output is to be read by a program."""
+    return {**{k: v for k, v in os.environ.items() if k not in _PERSONAL}, "LC_ALL": "C"}
+
+
+def call(*words: str, timeout: float = 30.0, env: Mapping[str, str] | None = None) -> str:
+    """What a command printed. Raises `SlurmError` with its complaint if it fails or does not answer in time.
+
+    env: its environment, where that is more than a way to readable answers: sbatch hands it on to the job.
+    """
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            env=environment() if env is None else env,
+        )
+    except FileNotFoundError:
+        raise SlurmError(f"there is no {words[0]} in PATH") from None
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"{words[0]} did not answer within {timeout:g} s") from None
+    if done.returncode:
+        raise SlurmError(complaint(words[0], done.stderr, done.returncode))
+    return done.stdout
+
+
+def complaint(program: str, said: str, code: int) -> str:
+    """The first thing that a failed command said, without its ``sbatch: error:``."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if not lines:
+        return f"{program} ended with exit code {code}"
+    texts = [line.removeprefix(f"{program}: ").removeprefix("error: ") for line in lines]
+    return f"{program}: {'; '.join(dict.fromkeys(texts))}"

@@ -1,0 +1,107 @@
+"""What a study has submitted: one record for each job, in the study's own directory.
+
+    slurm/0000/job.sh        the script of round 0; next.sh: that of the job behind it
+    slurm/0000/job.json      what became of it: its name, number and size; next.json likewise
+
+A record is written before its job is submitted, and again with the job's number. Where a crash came between the two,
+the job is found again by its name, which is unique.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from taut.errors import StudyError
+
+__all__ = ["Rounds", "Submission"]
+
+_BUSY = 60.0  # seconds in which a round without a job may still be submitted by somebody
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """A job, which is an array if `tasks` is not None.
+
+    kind: ``job`` or ``next``. name: unique by study, round and attempt. job: its number, None until it is known.
+    at_once: tasks that may run at the same time. gpus, cpus, minutes: of one task. slots: trials side by side in it.
+    progress: what the study had reached when it was submitted. t: when, in seconds since the epoch.
+    """
+
+    kind: str
+    round: int
+    name: str
+    tasks: int | None
+    at_once: int
+    gpus: int
+    cpus: int
+    minutes: int | None
+    slots: int
+    progress: int
+    t: float = 0.0
+    job: int | None = None
+
+
+class Rounds:
+    """The records in `folder` (<study>/slurm)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def place(self, number: int) -> Path:
+        return self.folder / f"{number:04d}"
+
+    def prefix(self, study: str) -> str:
+        """What the names of this study's jobs begin with, and no other's."""
+        mark = hashlib.sha256(os.path.realpath(self.folder).encode()).hexdigest()[:6]
+        return f"taut-{study}-{mark}."
+
+    def all(self) -> list[Submission]:
+        """Every record, in the order of submission."""
+        found = [_read(path) for path in self.folder.glob("[0-9]*/*.json")]
+        return sorted((one for one in found if one is not None), key=lambda one: (one.round, one.t))
+
+    @property
+    def latest(self) -> int:
+        """The number of the last round that was begun; -1 before the first."""
+        numbers = [int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit()]
+        return max(numbers, default=-1)
+
+    def begin(self, number: int) -> None:
+        """Claim round `number`. Raises `StudyError` if another process is submitting it just now."""
+        place = self.place(number)
+        try:
+            place.mkdir(parents=True)
+        except FileExistsError:
+            age = time.time() - place.stat().st_mtime
+            if age < _BUSY:
+                raise StudyError(
+                    f"another taut run began to submit this study {age:.0f} s ago ({place}); look at it with "
+                    "taut status, and try again in a minute if nothing came of it"
+                ) from None
+            os.utime(place)
+
+    def write(self, submission: Submission) -> None:
+        """Write or replace the record of a job, whole."""
+        path = self.place(submission.round) / f"{submission.kind}.json"
+        draft = path.with_suffix(".draft")
+        draft.write_bytes(msgspec.json.format(msgspec.json.encode(submission)) + b"\n")
+        os.replace(draft, path)
+
+    def first(self, number: int, what: str) -> bool:
+        """Whether we are the first to do `what` in a round."""
+        try:
+            with open(self.place(number) / what, "xb"):
+                return True
+        except FileExistsError:
+            return False
+
+
+def _read(path: Path) -> Submission | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Submission)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None

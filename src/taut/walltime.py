@@ -1,0 +1,75 @@
+"""When a worker has to leave: the end of its job, or a request to go before it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+
+from taut import allocation
+from taut.duration import in_words
+
+__all__ = ["Walltime"]
+
+_LAST = 5.0  # seconds before the end at which nothing may run any more
+
+
+class Walltime:
+    """How long this process may work, and who asked it to leave.
+
+    ends: end of the job, seconds since the epoch; infinite where there is none, or it is not known yet.
+    notice: seconds before the end at which running trials are asked to checkpoint. grace: seconds between a
+    request to end at once (SIGTERM) and the moment at which Slurm kills.
+
+    It reads the wall clock because Slurm does; no decision is replayed from it.
+    """
+
+    def __init__(self, ends: float = math.inf, notice: float = 120.0, grace: float = 20.0) -> None:
+        self.ends = ends
+        self.notice = notice
+        self.grace = grace
+        self.hooks: list[
+            Callable[[], None]
+        ] = []  # called once there is a reason to leave; in a signal handler, too
+        self._asked: str | None = None
+        self._killed = math.inf  # when the grace is over, on the monotonic clock
+
+    @classmethod
+    def here(cls) -> Walltime:
+        """That of the job that this process runs in; endless outside of a job, or while its end is not known."""
+        ends = allocation.ends(os.environ) if allocation.here() else None
+        return cls(math.inf if ends is None else ends)
+
+    def ask(self, why: str, at_once: bool = False) -> None:
+        """Have this worker leave: it starts no more trials and asks those that run to checkpoint.
+
+        at_once: a kill follows after `grace` seconds. Safe to call from a signal handler.
+        """
+        self._asked = self._asked or why
+        if at_once:
+            self._killed = min(self._killed, time.monotonic() + self.grace)
+        for hook in self.hooks:
+            hook()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the job ends."""
+        return self.ends - time.time()
+
+    @property
+    def leaving(self) -> str | None:
+        """Why this worker starts nothing more; None while it may."""
+        if self._asked is None and self.left < self.notice:
+            self.ask(f"its job ends in {in_words(max(self.left, 0.0))}")
+        return self._asked
+
+    @property
+    def over(self) -> bool:
+        """Whether what runs has to be ended now."""
+        return self.late or time.monotonic() > self._killed
+
+    @property
+    def late(self) -> bool:
+        """Whether the job's own time is over, rather than that somebody wants its place."""
+        return self.left < _LAST

@@ -1,0 +1,205 @@
+"""Shares of an allocation: computed, and as the processes of each slot really see them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import taut
+from processes import script, until
+from taut.definition import Evaluation
+from taut.executors.base import Executor, Outcome, Task
+from taut.executors.command import CommandExecutor
+from taut.executors.places import here, pinned, quietest, share
+from taut.executors.pool import PoolExecutor
+
+CPUS = sorted(os.sched_getaffinity(0))
+two_cpus = pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs to keep apart")
+
+
+@pytest.mark.parametrize(
+    ("slots", "gpus", "expected"),
+    [
+        (1, "0123", ["0123"]),
+        (4, "0123", ["0", "1", "2", "3"]),
+        (2, "0123", ["01", "23"]),
+        (2, "01234", ["01", "23"]),  # 4 stays idle
+        (4, "01", ["0", "1", "0", "1"]),
+        (3, "01", ["0", "1", "0"]),
+        (2, "", ["", ""]),
+    ],
+)
+def test_gpus(slots: int, gpus: str, expected: list[str]) -> None:
+    assert [place.gpus for place in share(slots, list(gpus), None)] == [tuple(text) for text in expected]
+
+
+@pytest.mark.parametrize(
+    ("slots", "cpus", "expected"),
+    [
+        (1, [3, 5], [(3, 5)]),
+        (2, [0, 1, 2, 3], [(0, 1), (2, 3)]),
+        (3, [0, 1, 2, 3, 4], [(0,), (1, 2), (3, 4)]),
+        (2, [7], [None, None]),
+        (2, None, [None, None]),
+    ],
+)
+def test_cpus(slots: int, cpus: list[int] | None, expected: list[Any]) -> None:
+    assert [place.cpus for place in share(slots, None, cpus)] == expected
+    assert [place.gpus for place in share(slots, None, cpus)] == [None] * slots
+
+
+def test_what_the_allocation_says() -> None:
+    uuids = "GPU-8a2f, MIG-GPU-1/2/0"
+    first, second = here(2, False, {"CUDA_VISIBLE_DEVICES": uuids})
+    assert first.environment == {"CUDA_VISIBLE_DEVICES": "GPU-8a2f"}
+    assert second.environment == {"CUDA_VISIBLE_DEVICES": "MIG-GPU-1/2/0"} and second.cpus is None
+    assert [place.environment for place in here(2, False, {})] == [{}, {}]
+    assert [place.environment for place in here(1, False, {"CUDA_VISIBLE_DEVICES": ""})] == [
+        {"CUDA_VISIBLE_DEVICES": ""}
+    ]
+    every = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
+    assert here(2, False, dict.fromkeys(every, "2,3"))[1].environment == dict.fromkeys(every, "3")
+    amd = here(2, False, {"ROCR_VISIBLE_DEVICES": "2,3"})
+    assert [place.environment for place in amd] == [
+        {"ROCR_VISIBLE_DEVICES": "2"},
+        {"ROCR_VISIBLE_DEVICES": "3"},
+    ]
+
+
+def test_the_affinity_mask_is_divided() -> None:
+    (whole,) = here(1, True, {})
+    assert sorted(whole.cpus or ()) == CPUS
+    if len(CPUS) > 1:
+        parts = [set(place.cpus or ()) for place in here(2, True, {})]
+        assert parts[0] | parts[1] == set(CPUS) and not parts[0] & parts[1]
+
+
+def test_the_next_trial_goes_to_the_quietest_gpu() -> None:
+    places = share(4, ["0", "1"], None)
+    assert quietest(places, [0, 1, 2, 3]) == 0
+    assert quietest(places, [1, 2, 3]) == 1
+    assert quietest(places, [0, 1, 3]) == 1  # the other slot of GPU 0 is busy
+    assert quietest(places, {0}) == 0
+
+
+def test_pinning_ends() -> None:
+    with pytest.raises(KeyboardInterrupt), pinned(CPUS[:1]):
+        assert os.sched_getaffinity(0) == set(CPUS[:1])
+        raise KeyboardInterrupt
+    assert sorted(os.sched_getaffinity(0)) == CPUS
+
+
+LOOKING = """
+    import json, os, pathlib, sys, time
+    meeting, number = pathlib.Path(sys.argv[1]), os.environ["TAUT_TRIAL"]
+    at_import = sorted(os.sched_getaffinity(0))
+    (meeting / number).touch()
+    while len(list(meeting.iterdir())) < 2: time.sleep(0.01)
+    names = {"gpu": os.environ["CUDA_VISIBLE_DEVICES"], "threads": os.environ.get("OMP_NUM_THREADS", "0")}
+    seen = {name: float(text) for name, text in names.items()}
+    open(os.environ["TAUT_REPORT"], "a").write(json.dumps({"loss": at_import[0], "n": len(at_import), **seen}) + "\\n")
+"""
+
+
+def both(executor: Executor) -> list[dict[str, Any]]:
+    """What two trials say that run at once."""
+    return together(executor, [Task(number, 0, {"x": 1}, None) for number in range(2)])
+
+
+def together(executor: Executor, tasks: list[Task]) -> list[dict[str, Any]]:
+    """What trials say that are started one after the other, without waiting."""
+    for task in tasks:
+        executor.start(task)
+    found: dict[int, dict[str, Any]] = {}
+    end = time.monotonic() + 20
+    while len(found) < len(tasks):
+        assert time.monotonic() < end
+        for message in executor.poll(0.5):
+            assert isinstance(message, Outcome) and message.error is None
+            found[message.number] = message.values
+    return [found[task.number] for task in tasks]
+
+
+@two_cpus
+@pytest.mark.parametrize("limit", [None, "7"])
+def test_two_commands_at_once(limit: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    script(tmp_path, LOOKING, "train.py")
+    (tmp_path / "meeting").mkdir()
+    evaluation = Evaluation(command=[sys.executable, "train.py", str(tmp_path / "meeting")])
+    places = share(2, ["4", "5"], CPUS[:2])
+    executor = CommandExecutor(evaluation, base=tmp_path, slots=2, objectives=["loss"], places=places)
+    try:
+        tasks = [Task(number, 0, {}, str(tmp_path / "trials" / str(number))) for number in range(2)]
+        threads = 1.0 if limit is None else 7.0
+        assert together(executor, tasks) == [
+            {"loss": float(CPUS[0]), "n": 1.0, "gpu": 4.0, "threads": threads},
+            {"loss": float(CPUS[1]), "n": 1.0, "gpu": 5.0, "threads": threads},
+        ]
+        assert sorted(os.sched_getaffinity(0)) == CPUS
+    finally:
+        executor.close()
+
+
+@two_cpus
+def test_two_warm_processes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    text = """
+        import os
+        cpus, gpu = sorted(os.sched_getaffinity(0)), os.environ["CUDA_VISIBLE_DEVICES"]
+        def train(trial):
+            if trial.params["x"] < 0: os._exit(1)
+            return {"loss": cpus[0], "n": len(cpus), "gpu": float(gpu), "threads": float(os.environ["OMP_NUM_THREADS"])}
+    """
+    script(tmp_path, text, "placed_module.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    places = share(2, ["4", "5"], CPUS[:2])
+    expected = [
+        {"loss": float(CPUS[0]), "n": 1.0, "gpu": 4.0, "threads": 1.0},
+        {"loss": float(CPUS[1]), "n": 1.0, "gpu": 5.0, "threads": 1.0},
+    ]
+    executor = PoolExecutor("placed_module:train", slots=2, names=["x"], main=["loss"], places=places)
+    try:
+        assert both(executor) == expected
+        executor.start(Task(7, 0, {"x": -1}, None))  # ends its process; the next one has the same place
+        until(lambda: bool(executor.poll(0.1)))
+        assert both(executor) == expected
+    finally:
+        executor.close()
+
+
+def test_places_are_free_again(tmp_path: Path) -> None:
+    script(
+        tmp_path,
+        """
+        import os
+        gpu = os.environ["CUDA_VISIBLE_DEVICES"]
+        open(os.environ["TAUT_REPORT"], "a").write(f'{{"loss": {gpu}}}\\n')
+        """,
+        "train.py",
+    )
+    evaluation = Evaluation(command=[sys.executable, "train.py"])
+    executor = CommandExecutor(
+        evaluation, base=tmp_path, slots=2, objectives=["loss"], places=share(2, ["4", "5"], None)
+    )
+    try:
+        for number in range(3):
+            task = Task(number, 0, {}, str(tmp_path / "trials" / str(number)))
+            assert together(executor, [task]) == [{"loss": 4.0}]
+    finally:
+        executor.close()
+
+
+def test_a_study_needs_no_places() -> None:
+    study = taut.Study(None, taut.Space(x=taut.uniform(0, 1)), minimize="loss")
+    study.run(lambda trial: trial.params["x"], trials=4, workers=2)
+    assert len(study.trials) == 4
