@@ -66,7 +66,7 @@ def everything(snapshot: Snapshot) -> dict[str, Any]:
         "values": {metric: repr(snapshot.values(metric).tolist()) for metric in METRICS},
         "metrics": sorted(snapshot.metrics),
         "next": [snapshot.next_attempt(n) for n in every],
-        "saves": snapshot.saves,
+        "saves": [snapshot.saves, snapshot.blames],
         "short": [snapshot.fell_short(n) for n in every],
         "durations": repr(snapshot.durations.tolist()),
         "params": [snapshot.params(n) for n in every],

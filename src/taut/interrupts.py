@@ -70,9 +70,10 @@ class Interrupts:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGUSR1:
             self._walltime.ask("its job was given notice to end")
-        elif number == signal.SIGTERM and allocation.here() is not None and not self.seen:
+        elif number == signal.SIGTERM and (job := allocation.here()) is not None and not self.seen:
             self.seen = True
-            self._walltime.ask("its job was told to end: preempted, cancelled or out of time", at_once=True)
+            why = allocation.ending(job) or "its job was told to end: preempted, cancelled or out of time"
+            self._walltime.ask(why, at_once=True)
             self._after(self._walltime.grace + _MORE, lambda: os.kill(os.getpid(), signal.SIGTERM))
         elif number == signal.SIGTERM:
             self.seen = True

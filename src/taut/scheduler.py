@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Loss", "Scheduler"]
 
 _SETTLES = 5.0  # seconds after which Slurm knows that a job's process is gone
+_CURIOUS = 30.0  # seconds that a job's new life waits to hear why the one before it ended
 _PATIENCE = 90.0  # seconds that Slurm may take to say why; then the process table's word stands
 
 
@@ -53,18 +54,24 @@ class Scheduler:
         job, mine = identify(who.job), allocation.here()
         if job is None:
             return None
+        if ending := self._watch.fate(job):
+            return Loss(ending.why, ending.blame)
         if mine is not None and (mine.cluster, mine.id) == (job.cluster, job.id) and job.life < mine.life:
+            if self._may_explain(who, job, _CURIOUS):
+                return None  # that its life is over is certain; what ended it is worth some seconds
             return Loss(f"job {mine.label} was requeued", blame=False)
-        ending = self._watch.fate(job)
-        return None if ending is None else Loss(ending.why, ending.blame)
+        return None
 
     def may_explain(self, who: Opened) -> bool:
         """Whether to wait for the queue to say why the process of `who`, which is gone, has ended."""
         job = identify(who.job)
-        if job is None or not self._watch.able(job):
+        return job is not None and self._may_explain(who, job, _PATIENCE)
+
+    def _may_explain(self, who: Opened, job: Identity, patience: float) -> bool:
+        if not self._watch.able(job):
             return False
         missed = self._missed.setdefault((who.host, who.pid, who.born), time.time())
-        if time.time() - missed > _PATIENCE:
+        if time.time() - missed > patience:
             return False
         return self._watch.unexplained(job) or not self._watch.asked_since(missed + _SETTLES)
 

@@ -49,7 +49,8 @@ class Snapshot:
     claimed: the end of the highest block of numbers known to be claimed.
     first_start: when the first trial began. completed: trials in the order in which they were seen to be complete; a
     later attempt may have taken that back. seen: lines applied, by writer. fetch: what to call when a trial was chosen under a revision that is not known yet.
-    saves: how often trials have saved themselves to go on later.
+    saves: how often trials have saved themselves to go on later. blames: how often attempts ended for which the trial
+    may be the reason.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
 
@@ -70,7 +71,7 @@ class Snapshot:
         self._writer, self._revision, self._ended = array("i"), array("i"), array("i")
         self._starts, self._ender = array("i"), array("i")
         self._started, self._finished = array("d"), array("d")
-        self.saves = 0
+        self.saves = self.blames = 0
         self._errors: dict[int, str] = {}
         self._released: dict[int, dict[int, Released]] = {}
         self._codes: FloatArray = np.empty((0, len(self.space)))
@@ -192,6 +193,7 @@ class Snapshot:
         attempts = self._released.setdefault(n, {})
         known = attempts.get(event.a)
         self.saves += event.kept is True
+        self.blames += event.blame
         # Several workers may see the same death; whatever the order, the same of their words is kept. What
         # the attempt has said itself, that it saved what it had, goes before what others say of it.
         if known is None or _weight(known) < _weight(event):

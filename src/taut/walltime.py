@@ -44,9 +44,11 @@ class Walltime:
     def ask(self, why: str, at_once: bool = False) -> None:
         """Have this worker leave: it starts no more trials and asks those that run to checkpoint.
 
-        at_once: a kill follows after `grace` seconds. Safe to call from a signal handler.
+        at_once: a kill follows after `grace` seconds, and `why` says more than what was known before. Safe to
+        call from a signal handler.
         """
-        self._asked = self._asked or why
+        if at_once or self._asked is None:
+            self._asked = why
         if at_once:
             self._killed = min(self._killed, time.monotonic() + self.grace)
         for hook in self.hooks:

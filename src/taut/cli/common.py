@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from taut.definition import Definition
 from taut.errors import InputError
 from taut.study import Study
 
 __all__ = [
+    "CODE",
+    "based",
     "is_frozen",
     "locate",
     "metrics_text",
@@ -19,6 +23,16 @@ __all__ = [
     "place",
     "value_text",
 ]
+
+
+CODE = "code"  # where a study keeps the copy of its project that it runs
+
+
+def based(definition: Definition, base: str) -> Definition:
+    """The definition with another base, as seen from the study's directory."""
+    return msgspec.structs.replace(
+        definition, evaluation=msgspec.structs.replace(definition.evaluation, base=base)
+    )
 
 
 def place(file: Path, name: str) -> Path:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from taut import submission
 from taut.duration import in_words
 from taut.events import Allocation
+from taut.jobplan import entries
 from taut.liveness import user
 from taut.slurm import accounts, ledger
 from taut.slurm.jobs import FINAL, Job, Life
@@ -78,8 +78,8 @@ def _waiting(jobs: list[Job]) -> list[str]:
 
 
 def _hours(study: Study, view: _View) -> list[str]:
-    entries = submission.entries(view.rounds)
-    used, reserved = ledger.used(view.lives, entries), ledger.reserved(entries, view.lives)
+    booked = entries(view.rounds)
+    used, reserved = ledger.used(view.lives, booked), ledger.reserved(booked, view.lives)
     gpus = any(one.gpus for one in view.records)
     kind, spent, most = ("GPU", used.gpu, reserved.gpu) if gpus else ("CPU", used.cpu, reserved.cpu)
     budget = study.definition.budget.gpu_hours
@@ -133,10 +133,10 @@ def _round(life: Life) -> int:
 def table(study: Study, folder: Path) -> list[str]:
     """One line for each life of each job: state, node, time, hours."""
     view = _View(study, folder)
-    entries = {entry.job: entry for entry in submission.entries(view.rounds)}
+    booked = {entry.job: entry for entry in entries(view.rounds)}
     rows = [("job", "life", "state", "node", "took", "of", "GPU-h", "CPU-h", "MaxRSS")]
     for life in sorted(view.lives, key=lambda life: (life.start or math.inf, life.id, life.life)):
-        hours = ledger.used([life], entries.values())
+        hours = ledger.used([life], booked.values())
         rss = "" if life.max_rss is None else f"{life.max_rss / 2**20:.0f} MiB"
         limit = "" if life.minutes is None else f"{life.minutes} min"
         rows.append(

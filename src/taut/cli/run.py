@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from taut.cli.common import is_frozen, locate, not_toml, open_study, place
+from taut.cli.common import CODE, based, is_frozen, locate, not_toml, open_study, place
 from taut.cli.work import MODES, again, at_least_one, check_command, work
 from taut.definition import Definition
 from taut.duration import parse_duration
@@ -80,18 +80,21 @@ def run(
             _check_frozen(path, definition)
         definition = _with_trials(definition, trials)
         if on_slurm:
-            return _submit(definition, folder, workers, mode, gpu_hours, dry_run, lambda: None)
+            return _submit(definition, folder, workers, mode, gpu_hours, dry_run)
         return work(definition, folder, workers, mode, seconds, line, lambda: None)
     definition = _read(path)
     folder = Path(directory) if directory is not None else place(path, definition.name)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a directory for the study", ("--dir",))
-    if folder.exists() and not (folder / "definition").exists() and any(folder.iterdir()):
+    if folder.exists() and not (folder / "definition").exists() and _foreign(folder):
         own = place(Path(path.name), definition.name)
         raise InputError(
             f"{folder} holds other files; give a directory of its own, such as {own}", ("--dir",)
         )
+    base = Path(definition.evaluation.base)
     definition = _portable(definition, folder)
+    if (folder / CODE).is_dir():  # the study runs its own copy of the project
+        definition = based(definition, CODE)
     if _unchanged(path, folder):  # then what was said since, such as --trials 200, stands
         stood = Study.of(folder).definition
         definition = msgspec.structs.replace(stood, evaluation=definition.evaluation)
@@ -102,7 +105,7 @@ def run(
 
     try:
         if on_slurm:
-            return _submit(definition, folder, workers, mode, gpu_hours, dry_run, keep)
+            return _submit(definition, folder, workers, mode, gpu_hours, dry_run, base, keep)
         return work(definition, folder, workers, mode, seconds, line, keep)
     except InputError as error:
         if not error.at or error.at[0].startswith("-"):
@@ -181,9 +184,12 @@ def _portable(definition: Definition, folder: Path) -> Definition:
     base = Path(definition.evaluation.base)
     inside = os.path.realpath(folder).startswith(os.path.realpath(base) + os.sep)
     text = os.path.relpath(os.path.realpath(base), os.path.realpath(folder)) if inside else str(base)
-    return msgspec.structs.replace(
-        definition, evaluation=msgspec.structs.replace(definition.evaluation, base=text)
-    )
+    return based(definition, text)
+
+
+def _foreign(folder: Path) -> bool:
+    """Whether a directory without a study holds anything but what taut puts there before it."""
+    return any(path.name != CODE and not path.name.startswith(f".{CODE}.") for path in folder.iterdir())
 
 
 def _submit(
@@ -193,12 +199,12 @@ def _submit(
     mode: Mode | None,
     gpu_hours: float | None,
     dry_run: bool,
-    keep: Callable[[], None],
+    project: Path | None = None,
+    keep: Callable[[], None] = lambda: None,
 ) -> int:
-    """Hand the study to Slurm. keep: called once the study is there."""
+    """Hand the study to Slurm. project: where the user's files are. keep: called once the study is there."""
     from taut.cli.submit import requested, submit
 
     definition = requested(definition, workers, mode, gpu_hours)
     check_command(definition, folder)
-
-    return submit(definition, folder, dry_run, keep)
+    return submit(definition, folder, dry_run, project, keep)

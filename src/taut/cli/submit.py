@@ -11,10 +11,12 @@ import click
 import msgspec
 
 from taut import submission
-from taut.cli.common import value_text
+from taut.cli.common import CODE, based, value_text
 from taut.definition import Budget, Definition
 from taut.duration import in_words
 from taut.errors import InputError
+from taut.frozen import changed, freeze
+from taut.jobplan import Planned, entries, plan, settings_of, words
 from taut.liveness import user
 from taut.opening import make_sampler
 from taut.slurm import accounts, limits
@@ -42,9 +44,18 @@ def requested(
     return msgspec.structs.replace(definition, on={**definition.on, "slurm": asked}, budget=budget)
 
 
-def submit(definition: Definition, folder: Path, dry_run: bool, keep: Callable[[], None]) -> int:
-    """Submit jobs for the study in `folder`. keep: called once the study is there, to keep its file beside it."""
+def submit(
+    definition: Definition, folder: Path, dry_run: bool, project: Path | None, keep: Callable[[], None]
+) -> int:
+    """Submit jobs for the study in `folder`.
+
+    project: where the user's files are, None where only the study is known. keep: called once the study is there, to
+    keep its file beside it.
+    """
     required()
+    frozen = settings_of(definition).snapshot
+    if frozen:
+        definition = based(definition, CODE)
     space = definition.parsed_space()
     if definition.budget == Budget() and make_sampler(definition, space).limit(space) is None:
         raise InputError(
@@ -57,20 +68,22 @@ def submit(definition: Definition, folder: Path, dry_run: bool, keep: Callable[[
         if study.store.done:
             click.echo(f"the study in {folder} is finished; nothing is submitted")
             return 0
-        there = submission.active(rounds, study.definition.name) if rounds.latest >= 0 else []
+        there = submission.active(rounds, study.definition.name)
         if there:
             _say_active(there, folder)
             return 0
         if problem := submission.stalled(rounds, study.snapshot):
             click.echo(f"taut: {problem}", err=True)
             return 1
-        lives = accounts.ask([entry.job for entry in submission.entries(rounds)]) or []
-        planned = submission.plan(study.definition, study.snapshot, folder, limits.read(user()), lives)
+        lives = accounts.ask([entry.job for entry in entries(rounds)]) or []
+        planned = plan(study.definition, study.snapshot, folder, limits.read(user()), lives)
         for note in planned.notes:
             click.echo(f"note: {note}", err=True)
         if dry_run:
             _show(planned, rounds)
             return 0
+        if frozen and project is not None:
+            _freeze(project, folder)
         study.store.save()
         keep()
         done = submission.submit(planned, rounds, time.time())
@@ -80,12 +93,25 @@ def submit(definition: Definition, folder: Path, dry_run: bool, keep: Callable[[
         study.close()
 
 
-def _show(planned: submission.Planned, rounds: Rounds) -> None:
+def _freeze(project: Path, folder: Path) -> None:
+    """Copy the project into the study, once; say so where it has changed since."""
+    leave_out = [folder, project / "runs"]
+    count = freeze(project, folder / CODE, leave_out)
+    if count:
+        click.echo(f"{count} files copied to {folder / CODE}: what jobs run does not change any more")
+    elif different := changed(project, folder / CODE, leave_out):
+        some = ", ".join(different[:3]) + (f" and {len(different) - 3} more" if len(different) > 3 else "")
+        click.echo(
+            f"note: the study goes on with its copy of the project, from which {some} differ now", err=True
+        )
+
+
+def _show(planned: Planned, rounds: Rounds) -> None:
     before: str | None = None
     for step in planned.steps:
         place = rounds.place(step.record.round)
         click.echo(f"# {place / step.record.kind}.sh, submitted with:")
-        click.echo(f"# {shlex.join(submission.words(step, place, before))}")
+        click.echo(f"# {shlex.join(words(step, place, before))}")
         click.echo(step.script)
         before = f"JOB-OF-{step.record.kind.upper()}-{step.record.round}"
 

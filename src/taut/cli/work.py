@@ -30,7 +30,7 @@ from taut.worker import Mode, Worker
 __all__ = ["MODES", "again", "at_least_one", "check_command", "work", "worker"]
 
 MODES = click.Choice(["sequential", "batch", "async"])
-_LINGER = 60.0  # seconds for which a job stays when nothing is left to start: a trial may come back
+_LINGER = 15.0  # seconds for which a job stays when nothing is left to start: a trial may come back
 
 
 @click.command(epilog="Example:  taut worker runs/lora --for 2h")

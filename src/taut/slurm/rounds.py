@@ -72,17 +72,27 @@ class Rounds:
 
     def begin(self, number: int) -> None:
         """Claim round `number`. Raises `StudyError` if another process is submitting it just now."""
-        place = self.place(number)
         try:
-            place.mkdir(parents=True)
+            self.place(number).mkdir(parents=True)
         except FileExistsError:
-            age = time.time() - place.stat().st_mtime
-            if age < _BUSY:
-                raise StudyError(
-                    f"another taut run began to submit this study {age:.0f} s ago ({place}); look at it with "
-                    "taut status, and try again in a minute if nothing came of it"
-                ) from None
-            os.utime(place)
+            raise self._busy(number) from None
+
+    def check_free(self) -> None:
+        """Raise `StudyError` if the latest round may still be submitted by another process.
+
+        One that has not said for a minute what became of it has died on the way, and its round is left as it is.
+        """
+        latest = self.latest
+        known = [one for one in self.all() if one.round == latest]
+        open_ = not known or any(one.job is None for one in known)
+        if open_ and time.time() - self.place(latest).stat().st_mtime < _BUSY:
+            raise self._busy(latest)
+
+    def _busy(self, number: int) -> StudyError:
+        return StudyError(
+            f"another taut run is submitting this study just now ({self.place(number)}); look at it with "
+            "taut status, and try again in a minute if nothing came of it"
+        )
 
     def write(self, submission: Submission) -> None:
         """Write or replace the record of a job, whole."""

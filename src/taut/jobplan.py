@@ -1,0 +1,232 @@
+"""The jobs that carry a study: how many, how large, in what order, and their scripts. Nothing is run or written.
+
+A round is one array of `taut worker` jobs. Behind the last array waits one job more, its successor, which starts when
+all have ended, however they ended, and submits what is left; so a study goes on after any failure of nodes and
+jobs. In batch mode each batch is a round, and depends on the one before.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from taut.definition import Definition
+from taut.errors import InputError
+from taut.slurm import ledger, limits, script
+from taut.slurm.jobs import Life
+from taut.slurm.limits import Checked, Request
+from taut.slurm.rounds import Rounds, Submission
+from taut.slurm.settings import Settings
+from taut.slurm.site import Site
+from taut.snapshot import Snapshot
+from taut.studyfile.slurm import settings as read_settings
+
+__all__ = ["Planned", "Step", "entries", "plan", "progress", "settings_of", "words"]
+
+_WORKERS = 8  # at the same time, where the file leaves it to us
+_REST = 25  # tasks for each that may run at a time, at most; what is left then is the successor's
+_AHEAD = 10  # batches that are submitted at once, at most
+_FOLLOW = 10  # minutes that a successor may take
+_MARGIN = 5.0  # seconds of the time that Slurm gives between SIGTERM and SIGKILL that are left unused
+
+
+class Step(NamedTuple):
+    """One job to submit: its record, its script, and the words of sbatch but for the dependency."""
+
+    record: Submission
+    script: str
+    dependent: bool
+
+
+class Planned(NamedTuple):
+    """What is to be submitted, in this order, and what the user should know of it."""
+
+    settings: Settings
+    steps: list[Step]
+    notes: list[str]
+
+
+def settings_of(definition: Definition) -> Settings:
+    """What the study's jobs ask for."""
+    return read_settings(definition.on.get("slurm", {}))
+
+
+def progress(snapshot: Snapshot) -> int:
+    """A number that grows with whatever the study reaches: results, trials that saved themselves, retries used up."""
+    return snapshot.n_finished + snapshot.saves + snapshot.blames
+
+
+def plan(
+    definition: Definition, snapshot: Snapshot, folder: Path, site: Site, lives: Sequence[Life]
+) -> Planned:
+    """The jobs that carry the study on from what `snapshot` knows. Writes nothing.
+
+    folder: the study's absolute directory. lives: what accounting knows of the study's jobs so far.
+
+    Raises `InputError` where a job like these can never start, or does not fit into the GPU-hours that are left.
+    """
+    settings, rounds = settings_of(definition), Rounds(folder / "slurm")
+    if definition.budget.gpu_hours is not None:
+        settings = msgspec.structs.replace(settings, requeue=False)  # a second life would be paid for twice
+    trials = definition.budget.trials
+    left = math.inf if trials is None else max(trials - snapshot.n_finished, 1)
+    jobs = math.ceil(left / settings.slots) if left < math.inf else math.inf  # of one trial for each slot
+    workers = 1 if settings.mode == "sequential" else int(min(settings.workers or _WORKERS, jobs))
+    batch = settings.mode == "batch"
+    tasks = workers if batch else int(min(jobs, _REST * workers))
+    batches = int(min(math.ceil(jobs / tasks) if jobs < math.inf else _AHEAD, _AHEAD)) if batch else 1
+    checked = limits.check(_request(settings, tasks * batches, workers), site)
+    notes = _notes(settings, checked)
+    settings = msgspec.structs.replace(settings, time=checked.minutes)
+    tasks, batches = min(tasks, checked.tasks), max(min(batches, checked.tasks // tasks), 1)
+    affordable = _affordable(definition, settings, rounds, lives)
+    if affordable < tasks * batches:
+        notes.append(f"the GPU-hours that are left pay for {affordable:.0f} jobs")
+        tasks = int(min(tasks, affordable))
+        batches = int(affordable // tasks)
+    first = Submission(
+        kind="job",
+        round=rounds.latest + 1,
+        name="",
+        tasks=tasks,
+        at_once=min(workers, tasks, checked.at_once),
+        gpus=settings.gpus,
+        cpus=settings.cpus or 1,
+        minutes=settings.time,
+        slots=settings.slots,
+        progress=progress(snapshot),
+    )
+    return Planned(settings, _steps(first, batches, definition.name, settings, folder, site), notes)
+
+
+def _notes(settings: Settings, checked: Checked) -> list[str]:
+    if not checked.tasks:
+        raise InputError(
+            "no more jobs may be submitted now; wait for some to end, then try again", ("on", "slurm")
+        )
+    length = (
+        [] if settings.time or not checked.minutes else [f"time: {checked.minutes} min, {checked.source}"]
+    )
+    return [*checked.notes, *length]
+
+
+def _steps(
+    first: Submission, batches: int, study: str, settings: Settings, folder: Path, site: Site
+) -> list[Step]:
+    """The arrays, each waiting for the one before, and the successor."""
+    prefix, steps = Rounds(folder / "slurm").prefix(study), []
+    for number in range(first.round, first.round + batches):
+        record = msgspec.structs.replace(first, round=number, name=f"{prefix}{number}")
+        steps.append(Step(record, _worker_script(settings, record, folder, site), number > first.round))
+    small = {"tasks": None, "at_once": 1, "gpus": 0, "cpus": 1, "minutes": _FOLLOW, "slots": 1}
+    after = msgspec.structs.replace(record, kind="next", name=f"{record.name}.next", **small)
+    return [*steps, Step(after, _next_script(settings, after, folder), True)]
+
+
+def _request(settings: Settings, tasks: int, workers: int) -> Request:
+    return Request(
+        partition=settings.partition,
+        account=settings.account,
+        qos=settings.qos,
+        gpus=settings.gpus,
+        gpu_type=settings.gpu_type,
+        cpus=settings.cpus,
+        memory_mb=settings.memory_mb,
+        minutes=settings.time,
+        tasks=tasks,
+        at_once=workers,
+        others=1,
+    )
+
+
+def _affordable(definition: Definition, settings: Settings, rounds: Rounds, lives: Sequence[Life]) -> float:
+    """How many jobs the budget of GPU-hours pays for, each for all of its time; infinite without such a budget."""
+    budget = definition.budget.gpu_hours
+    if budget is None:
+        return math.inf
+    if not settings.gpus:
+        raise InputError(
+            "gpu_hours is the budget, and the jobs ask for no GPU; write gpus = 1 in [on.slurm], or use trials or hours",
+            ("budget", "gpu_hours"),
+        )
+    if settings.time is None:
+        raise InputError(
+            'a budget of gpu_hours needs jobs of a known length; write, for instance, time = "2h"',
+            ("on", "slurm", "time"),
+        )
+    spent = ledger.reserved(entries(rounds), lives)
+    one = ledger.Entry(0, 10**6, settings.gpus, settings.cpus or 1, settings.time, settings.slots)
+    count = ledger.tasks_within(ledger.Hours(budget, math.inf), one, spent)
+    if count < 1:
+        each = one.hours(60.0 * settings.time).gpu
+        raise InputError(
+            f"one job may use {each:g} GPU-hours ({settings.gpus} x {settings.time} min), and {max(budget - spent.gpu, 0.0):.2f} "
+            f"of {budget:g} are left; ask for less time, or raise the budget (--gpu-hours)",
+            ("budget", "gpu_hours"),
+        )
+    return count
+
+
+def entries(rounds: Rounds) -> list[ledger.Entry]:
+    """The study's jobs as the ledger has them."""
+    return [
+        ledger.Entry(one.job, one.tasks or 1, one.gpus, one.cpus, one.minutes or 0, one.slots)
+        for one in rounds.all()
+        if one.job is not None
+    ]
+
+
+def _worker_script(settings: Settings, record: Submission, folder: Path, site: Site) -> str:
+    more = ["--notice", f"{settings.notice}s"]
+    if site.config is not None and site.config.kill_wait is not None:
+        more += ["--grace", f"{max(site.config.kill_wait - _MARGIN, 1.0):g}s"]
+    if settings.mode == "batch":
+        more += ["--batch", str((record.tasks or 1) * settings.slots), "--once"]
+    place = folder / "slurm" / f"{record.round:04d}"
+    return script.job_script(
+        settings,
+        name=record.name,
+        log=script.log_pattern(place, "%a.log"),
+        remarks=[f"A worker of the study in {folder}, round {record.round}. Made by taut run --on slurm."],
+        command=script.worker_words(settings, folder, *more),
+    )
+
+
+def _next_script(settings: Settings, record: Submission, folder: Path) -> str:
+    """The successor's: it only submits, so it needs little, and runs outside of the trials' container."""
+    small = msgspec.structs.replace(
+        settings,
+        gpus=0,
+        gpu_type=None,
+        cpus=1,
+        memory=None,
+        time=_FOLLOW,
+        constraint=None,
+        container=[],
+        python=None,
+        extra=[],
+    )
+    return script.job_script(
+        small,
+        name=record.name,
+        log=script.log_pattern(folder / "slurm" / f"{record.round:04d}", "next.log"),
+        remarks=[
+            f"Starts when the jobs before have ended, and submits what is left of the study in {folder}."
+        ],
+        command=[sys.executable, "-m", "taut", "run", str(folder), "--on", "slurm"],
+    )
+
+
+def words(step: Step, place: Path, before: int | str | None) -> list[str]:
+    """The words that submit a step. before: the job that it waits for."""
+    return script.submit_words(
+        place / f"{step.record.kind}.sh",
+        tasks=step.record.tasks,
+        at_once=step.record.at_once,
+        dependency=f"afterany:{before}" if step.dependent else None,
+    )

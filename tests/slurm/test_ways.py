@@ -1,0 +1,174 @@
+"""The three ways to use taut on Slurm, as the documentation shows them, and several trials in one job."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from workplace import Workplace, together
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+# Says where it ran, and for how long; the file `wait` beside it holds how long that shall be.
+PLACED = """\
+import argparse, json, os, pathlib, time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float)
+x = parser.parse_args().x
+begun = time.time()
+time.sleep(float(pathlib.Path(__file__).with_name("wait").read_text()))
+gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+with open(pathlib.Path(__file__).with_name("ran"), "a") as ran:
+    ran.write(json.dumps({"x": x, "begun": begun, "ended": time.time(), "gpus": gpus}) + "\\n")
+print("loss", x, "attempt", os.environ.get("TAUT_ATTEMPT", "0"))
+"""
+
+LOOP = """\
+import os
+
+import taut
+
+study = taut.Study("runs/own-script", taut.Space(x=taut.uniform(0, 1)), minimize="loss", trials=12)
+for trial in study.work():
+    trial.tell(loss=trial.params["x"], task=int(os.environ["SLURM_ARRAY_TASK_ID"]))
+"""
+
+JOB = "#!/bin/bash\n#SBATCH --array=0-3\n#SBATCH --mem=200M\npython loop.py\n"
+
+
+def block(page: str, heading: str) -> str:
+    """The first shell script below a heading of the documentation."""
+    text = (DOCS / page).read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
+    found = re.search(r"```bash\n(.*?)```", text, re.DOTALL)
+    assert found, f"{page} has no script below {heading}"
+    return found[1]
+
+
+def ran(place: Workplace) -> list[dict[str, float | str | None]]:
+    path = place.path / "ran"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def define(place: Workplace, slurm: str, trials: int, wait: float) -> None:
+    place.define(slurm, trials=trials, train=PLACED)
+    place.write("wait", str(wait))
+
+
+def plain_array(place: Workplace) -> None:
+    """Nothing but the index is shared: each task of the array of the documentation has its own sample."""
+    define(place, "", 6, 0.0)
+    script = block("study-toml.md", "A plain job array")
+    assert len(script.splitlines()) <= 10 and script.count("--array=0-99") == 1
+    place.write("job.sh", script.replace("--array=0-99", "--array=0-5"))
+    number = place.run("sbatch", "--parsable", "--mem=200M", "-o", "job-%a.log", "job.sh").strip()
+    place.until(lambda: not place.cluster.run("squeue", "-h", "-j", number, "-t", "PD,R,CG"), 60, "the array")
+    wanted = [json.loads(place.taut("sample", "study.toml", "--index", str(index)))["x"] for index in range(6)]
+    assert sorted(float(one["x"] or 0) for one in ran(place)) == sorted(wanted)
+    assert len(set(wanted)) == 6
+
+
+def own_script(place: Workplace) -> None:
+    """The user's own loop as the worker: four tasks of an array share one study."""
+    place.write("loop.py", LOOP)
+    place.write("job.sh", JOB)
+    number = place.run("sbatch", "--parsable", "-o", "job-%a.log", "job.sh").strip()
+    place.until(lambda: not place.cluster.run("squeue", "-h", "-j", number, "-t", "PD,R,CG"), 60, "the array")
+    trials = place.trials()
+    assert [trial["state"] for trial in trials] == ["complete"] * 12
+    assert {one.job for one in place.log() if one.kind == "started"} <= {f"{number}_{task}" for task in range(4)}
+    assert all(len(ends) == 1 for ends in place.counted().values())
+    place.taut("verify", str(place.study))
+
+
+def sequential(place: Workplace) -> None:
+    """An array of one at a time."""
+    define(place, 'time = "10m"\nmode = "sequential"', 3, 0.5)
+    place.submit()
+    array = place.scripts()["job0"]["job"]
+    assert "ArrayTaskId=0-2%1 ArrayTaskThrottle=1" in place.cluster.run("scontrol", "show", "job", "-o", str(array))
+    place.until_over(60)
+    spans = sorted((one["begun"], one["ended"]) for one in ran(place))
+    assert len(spans) == 3 and all(spans[i][1] <= spans[i + 1][0] for i in range(2)), "two ran at the same time"
+    surplus = place.run("sacct", "-n", "-X", "-P", "-j", str(array), "-o", "State").splitlines()
+    assert any(state.startswith("CANCELLED") for state in surplus), "the surplus tasks were not cancelled"
+    assert list(place.scripts()) == ["job0", "next0"], "the successor was not cancelled"
+
+
+def batch(place: Workplace) -> None:
+    """Dependent arrays: one for each batch, and no trial of a batch before the one before it is finished."""
+    define(place, 'time = "10m"\nmode = "batch"\nworkers = 2', 6, 0.5)
+    place.submit()
+    scripts = place.scripts()
+    assert sorted(scripts) == ["job0", "job1", "job2", "next2"]
+    shown = {key: place.cluster.run("scontrol", "show", "job", "-o", str(one["job"])) for key, one in scripts.items()}
+    for later, earlier in (("job1", "job0"), ("job2", "job1"), ("next2", "job2")):
+        assert f"Dependency=afterany:{scripts[earlier]['job']}_*" in shown[later]
+    place.until_over(90)
+    assert place.finished() == 6
+    log = place.log()
+    for first in (2, 4):
+        before = max(one.t for one in log if one.kind == "finished" and one.n is not None and one.n < first)
+        after = min(one.t for one in log if one.kind == "started" and one.n is not None and one.n >= first)
+        assert before <= after, f"batch of trial {first} began early"
+    for number in range(6):
+        started = next(one for one in log if one.kind == "started" and one.n == number)
+        assert started.job is not None and started.job.startswith(f"{scripts[f'job{number // 2}']['job']}_")
+
+
+def asynchronous(place: Workplace) -> None:
+    """A free array: all of its tasks may run, and whoever is free takes the next trial."""
+    define(place, 'time = "10m"\nworkers = 3', 9, 0.5)
+    place.submit()
+    array = str(place.scripts()["job0"]["job"])
+    tasks, throttle = place.scripts()["job0"]["tasks"], place.scripts()["job0"]["at_once"]
+    assert (tasks, throttle) == (9, 3)
+    shown = place.jobs("ArrayJobID", "Dependency")
+    assert {job[1] for job in shown if job[0] == array} == {"(null)"}
+    assert [job[1] for job in shown if job[0] != array] == [f"afterany:{array}_*(unfulfilled)"]
+    place.until_over(60)
+    assert place.finished() == 9
+    assert {one.job for one in place.log() if one.kind == "started"} == {f"{array}_{task}" for task in range(3)}
+
+
+def a_gpu_each(place: Workplace) -> None:
+    """Two trials side by side in one job, each with a GPU of its own."""
+    define(place, 'time = "10m"\nworkers = 1\ngpus = 2\nper_trial = { gpus = 1 }', 4, 1.0)
+    place.submit()
+    place.until_over(60)
+    first, second = sorted(ran(place), key=lambda one: one["begun"])[:2]
+    assert second["begun"] < first["ended"], "they ran one after the other"
+    assert sorted(str(one["gpus"]) for one in (first, second)) == ["0", "1"]
+    assert place.finished() == 4
+
+
+def a_gpu_shared(place: Workplace) -> None:
+    """Two trials on one GPU."""
+    define(place, 'time = "10m"\nworkers = 1\ngpus = 1\nper_trial = { gpus = 0.5 }', 2, 1.0)
+    place.submit()
+    place.until_over(60)
+    first, second = sorted(ran(place), key=lambda one: one["begun"])
+    assert second["begun"] < first["ended"], "they ran one after the other"
+    assert first["gpus"] == second["gpus"] != None and str(first["gpus"]).isdigit()  # noqa: E711
+
+
+SCENARIOS = (plain_array, own_script, sequential, batch, asynchronous, a_gpu_each, a_gpu_shared)
+
+
+@pytest.fixture(scope="module")
+def running(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
+    with together(cluster, tmp_path_factory.mktemp("ways"), SCENARIOS) as running:
+        yield running
+    cluster.tidy()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("scenario", [scenario.__name__ for scenario in SCENARIOS])
+def test_way(scenario: str, running: dict[str, Future[None]]) -> None:
+    running[scenario].result()
