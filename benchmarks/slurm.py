@@ -14,11 +14,13 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -153,7 +155,7 @@ def events(place: Path) -> list[Event]:
 # --- a hundred evaluations
 
 
-def parameters(lab: Lab, count: int) -> list[str]:
+def parameters(count: int) -> list[str]:
     """What `taut sample` gives, as arguments."""
     space = taut.Space(rate=taut.loguniform(1e-3, 1e-1), momentum=taut.uniform(0.0, 0.9))
     trials = taut.Study(None, space, minimize="loss").ask(count)
@@ -168,7 +170,7 @@ def as_array(lab: Lab, count: int, at_once: int, sampled: bool) -> Evaluated:
         study(place, count, 'function = "slurm_task:evaluate"', "")
         given = f"$({python} -m taut sample study.toml --index $SLURM_ARRAY_TASK_ID --format args)"
     else:
-        (place / "parameters").write_text("\n".join(parameters(lab, count)) + "\n")
+        (place / "parameters").write_text("\n".join(parameters(count)) + "\n")
         given = "$(sed -n $((SLURM_ARRAY_TASK_ID + 1))p parameters)"
     command = f'export TAUT_REPORT=$SLURM_ARRAY_TASK_ID.json\neval "{python} slurm_task.py {given}"'
     (place / "job.sh").write_text(JOB.format(memory=MEMORY, folder=place, command=command))
@@ -204,7 +206,7 @@ def evaluations(lab: Lab, count: int, at_once: int, repeats: int) -> None:
         "taut workers, a process each": partial(as_study, *arguments, command),
         "taut workers, warm": partial(as_study, *arguments, 'function = "slurm_task:evaluate"'),
     }
-    task = [sys.executable, "slurm_task.py", *parameters(lab, 1)[0].split()]
+    task = [sys.executable, "slurm_task.py", *parameters(1)[0].split()]
     alone = []
     for _ in range(3):  # the first one fills the page cache
         begin = time.time()
@@ -290,36 +292,39 @@ def latency(lab: Lab, rounds: int) -> None:
 
 
 def polls(lab: Lab, jobs: int, seconds: float) -> None:
+    """A study with as many workers as it has jobs, one of which is killed, so that the others ask what became of it."""
     place = lab.place()
     words = study(place, jobs, 'command = ["sh", "trial.sh", "{args}"]', f"workers = {jobs}")
     (place / "trial.sh").write_text("sleep 8\necho '{\"loss\": 1}' >>$TAUT_REPORT\n")
     lab.run(*words, cwd=place)
     submitted = time.time()
     time.sleep(seconds / 3)
-    running = lab.cluster.run("squeue", "-h", "-r", "-t", "RUNNING", "-o", "%A %i").splitlines()
-    lab.cluster.run("scancel", "--full", "--signal=KILL", running[-1].split()[1])
+    os.kill(next(event.pid for event in events(place) if isinstance(event, Opened)), signal.SIGKILL)
     time.sleep(seconds - seconds / 3)
     calls = [call for call in lab.calls(submitted) if call.what == "begin"]
-    gap = min((b.t - a.t for a, b in itertools.pairwise(calls)), default=float("inf"))
-    shown = max(
-        len(json.loads(answers.read_text())["jobs"]) for answers in place.glob("study/slurm/poll-*/jobs.json")
-    )
+    answers = next(place.glob("study/slurm/poll-*/jobs.json"))
+    shown = len(json.loads(answers.read_text())["jobs"])
     lab.cluster.run("scancel", "--user=root")
     lab.wait(60)
     workers = sum(isinstance(event, Opened) for event in events(place))
-    names = [call.name for call in calls]
-    counts = [
-        names.count("squeue"),
-        names.count("sacct"),
-        len(calls) - names.count("squeue") - names.count("sacct"),
-    ]
-    columns = ("jobs", "workers that ran", "seconds", "squeue", "sacct", "others", "jobs in one answer")
-    row = (jobs, workers, f"{seconds:g}", *counts, shown, f"{gap:.1f}")
+    counts = Counter(call.name for call in calls)
+    gap = min((b.t - a.t for a, b in itertools.pairwise(calls)), default=float("inf"))
+    row = (
+        workers,
+        shown,
+        *(counts.pop(name, 0) for name in ("squeue", "sacct")),
+        counts.total(),
+        f"{gap:.1f}",
+    )
+    columns = (f"{seconds:g} s of {jobs} jobs", "jobs in one answer", "squeue", "sacct", "others")
     print(
         common.table(
-            (*columns, "smallest gap, s", "goal", "met"), [(*row, f">= {GAP:g}", common.met(gap, GAP))]
+            (*columns, "smallest gap, s", "goal", "met"),
+            [(f"{workers} workers", *row[1:], f">= {GAP:g}", common.met(gap, GAP))],
         )
     )
+    moments = ", ".join(f"{call.name} {call.t - submitted:.0f}" for call in calls)
+    print(f"\nSeconds after the submission: {moments}; a worker was killed after {seconds / 3:.0f}.")
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -20,25 +20,28 @@ SHARED = 'extra = ["--exclude=node2,node3,node4"]'  # node1 is for all that leav
 
 def two_lives(place: Workplace) -> None:
     """A node is lost, its process lives on: its trial is begun again elsewhere, and what it tells later does not count."""
-    place.define('time = "10m"\nworkers = 1\nextra = ["--exclude=node1,node2"]', trials=3)
-    place.hold("0-0", "1-0")
+    place.define('time = "10m"\nworkers = 1\nextra = ["--exclude=node1,node2"]', trials=4)
+    place.hold("0-0", "0-1", "2-0")
     place.submit()
     old = place.until(lambda: place.find("started", "0-0"), 30, "the first start")
     assert old.job is not None
     node = place.node(old.job)
     place.cluster.kill_node(node)
-    place.until(lambda: place.find("finished", "0-1"), 110, "the second life of trial 0")
-    place.until(lambda: place.find("started", "1-0"), 20, "the next trial")
+    released = place.until(lambda: place.find("released", "0-0"), 120, "the news of the lost node")
+    assert released.writer != old.writer
+    place.let_go("2-0")  # what the new worker was busy with
+    place.until(lambda: place.find("started", "0-1"), 20, "the second life of trial 0")
     place.let_go("0-0")
-    place.until(lambda: place.find("finished", "0-0"), 10, "the result of the first life")
-    time.sleep(3.0)  # in which the old worker would take trial 2, were it not dismissed
+    told = place.until(lambda: place.find("finished", "0-0"), 10, "the result of the first life")
+    assert told.writer == old.writer
+    time.sleep(3.0)  # in which the old worker would take trial 3, were it not dismissed
     assert [one.n for one in place.log() if one.kind == "started" and one.writer == old.writer] == [0]
-    place.let_go("1-0")
+    place.let_go("0-1")
     place.until_over(60)
     trials = place.trials()
     assert [(trial["state"], trial["attempts"]) for trial in trials] == [
         ("complete", 2),
-        *[("complete", 1)] * 2,
+        *[("complete", 1)] * 3,
     ]
     assert trials[0]["values"]["attempt"] == 1.0, "the result of the superseded attempt was counted"
     assert trials[0]["interruptions"] == [f"attempt 0: {node}, where job {old.job} ran, failed"]
@@ -127,7 +130,8 @@ def no_worker_left(place: Workplace) -> None:
 
 def hopeless(place: Workplace) -> None:
     """Jobs that all fail at once are not submitted again and again."""
-    place.define(f'time = "10m"\nworkers = 2\nsetup = ["false"]\n{SHARED}', trials=2)
+    broken = "setup = '[[ $SLURM_JOB_NAME == *.next ]]'"  # for the workers alone
+    place.define(f'time = "10m"\nworkers = 2\n{broken}\n{SHARED}', trials=2)
     place.submit()
     place.until_over(60)
     assert sorted(place.scripts()) == ["job0", "next0"]

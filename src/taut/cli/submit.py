@@ -20,7 +20,7 @@ from taut.jobplan import Planned, entries, plan, settings_of, words
 from taut.liveness import user
 from taut.opening import make_sampler
 from taut.slurm import accounts, limits
-from taut.slurm.calls import required
+from taut.slurm.calls import SlurmError, call, required
 from taut.slurm.jobs import Job
 from taut.slurm.reasons import plain
 from taut.slurm.rounds import Rounds, Submission
@@ -76,7 +76,11 @@ def submit(
             click.echo(f"taut: {problem}", err=True)
             return 1
         lives = accounts.ask([entry.job for entry in entries(rounds)]) or []
-        planned = plan(study.definition, study.snapshot, folder, limits.read(user()), lives)
+        site = limits.read(user())
+        if site.config is None:
+            call("scontrol", "show", "config")  # which says why
+            raise SlurmError("Slurm did not say how it is configured; try again")
+        planned = plan(study.definition, study.snapshot, folder, site, lives)
         for note in planned.notes:
             click.echo(f"note: {note}", err=True)
         if dry_run:
