@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from taut import studyfile
+from taut import jobplan, studyfile
 from taut.cli import _COMMANDS
+from taut.slurm.site import Config, Site
+from taut.snapshot import Snapshot
 from taut.studyfile import keys
 
 ROOT = Path(__file__).parents[1]
@@ -60,3 +62,15 @@ def test_every_key_of_a_study_file_is_documented() -> None:
     documented = set(re.findall(r"`\[?(\w+)\]?`", (ROOT / "docs" / "study-toml.md").read_text()))
     names = {*keys.VALUES, *(name for table, names in keys.TABLES.items() if table != "on" for name in names)}
     assert names - {"method"} <= documented
+
+
+def test_the_job_script_of_the_docs_is_what_is_submitted(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "slurm.md"
+    (tmp_path / "study.toml").write_text(blocks(page, "toml")[0])
+    definition = studyfile.read(tmp_path / "study.toml")
+    site = Site(user="me", config=Config("lab", "22.05", kill_wait=30))
+    planned = jobplan.plan(definition, Snapshot(definition), Path("/home/me/runs/lora"), site, ())
+    shown = next(text for text in blocks(page, "bash") if "taut run --on slurm" in text)
+    made = planned.steps[0].script.replace(sys.executable, "/home/me/env/bin/python")
+    mark = r"taut-lora-[0-9a-f]{6}"
+    assert re.sub(mark, "taut-lora", made) == re.sub(mark, "taut-lora", shown)

@@ -125,10 +125,10 @@ def test_a_trial_that_ignores_the_request_is_cut_short_without_blame(tmp_path: P
     assert '"blame":false' in log
 
 
-def test_a_new_life_of_a_job_takes_over_from_the_one_before_at_once(tmp_path: Path) -> None:
+def test_a_new_life_of_a_job_takes_over_from_the_one_before(tmp_path: Path) -> None:
     """Its process may live on after a node failure; what it then tells is kept apart."""
     path = tmp_path / "study"
-    old = job(tmp_path, CARELESS, path, 6.0)
+    old = job(tmp_path, CARELESS, path, 15.0)
     assert old.stdout is not None and old.stdout.readline() == "begun\n"
     new = job(tmp_path, CARELESS, path, 0.1, life=1)
     ended(new)
@@ -137,6 +137,6 @@ def test_a_new_life_of_a_job_takes_over_from_the_one_before_at_once(tmp_path: Pa
     assert study.trials[0].attempts == 2
     assert study.trials[0].interruptions == ["attempt 0: job 4711 was requeued"]
     before = study.trials[0].finished
-    out, err = old.communicate(timeout=60)
+    _, err = old.communicate(timeout=60)
     assert "started again elsewhere" in err
     assert study.trials[0].finished == before and len(study.trials) == 2

@@ -57,7 +57,7 @@ class Scheduler:
         if ending := self._watch.fate(job):
             return Loss(ending.why, ending.blame)
         if mine is not None and (mine.cluster, mine.id) == (job.cluster, job.id) and job.life < mine.life:
-            if self._may_explain(who, job, _CURIOUS):
+            if self._watch.error() is None and self._may_explain(who, job, _CURIOUS):
                 return None  # that its life is over is certain; what ended it is worth some seconds
             return Loss(f"job {mine.label} was requeued", blame=False)
         return None

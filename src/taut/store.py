@@ -324,12 +324,16 @@ class Store:
         """Give trials back that have to be ended because this worker leaves, and did not save themselves.
 
         Where the job's own time was too short the trial may be the reason, since it may be longer than any job;
-        where somebody wanted the job's place it is not.
+        where somebody wanted the job's place it is not. What was given back by others already, since this worker's
+        job is over, is left as they have judged it.
         """
+        self.refresh()
         now, late = self.clock.now(), self.walltime.late
         why = self.walltime.leaving or "its worker had to leave"
         events: list[Event] = []
         for n, a in attempts:
+            if self.snapshot.state[n] != State.RUNNING or self.snapshot.attempt[n] != a:
+                continue
             had = now - self.snapshot.begun(n)
             text = f"the job's time was over after {in_words(had)} of this trial" if late else why
             short = had if late else msgspec.UNSET

@@ -11,17 +11,18 @@ from workplace import Workplace
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "digits" / "train.py"
 
-# Before the unchanged training: hang where the test says so, as a data set on a file system does that is away.
+# Around the unchanged script: hang where the test says so, as on a file system that is away, then train.
 HANG = """\
-import os, pathlib, time
+import os, pathlib, runpy, time
 hold = pathlib.Path(__file__).with_name("hold-" + os.environ["TAUT_TRIAL"] + "-" + os.environ["TAUT_ATTEMPT"])
 while hold.exists():
     time.sleep(0.05)
+runpy.run_path(str(pathlib.Path(__file__).with_name("train.py")), run_name="__main__")
 """
 
 STUDY = """\
 name = "proof"
-command = "python train.py {args} --epochs 8"
+command = "python hang.py {args} --epochs 8"
 minimize = "val_loss"
 
 [results]
@@ -40,7 +41,7 @@ trials = 60
 partition = "low"
 cpus = 4
 memory = "1G"
-time = "1m"
+time = "2m"
 workers = 4
 """
 
@@ -50,7 +51,8 @@ workers = 4
 def test_sixty_trials_survive_everything_and_go_on_elsewhere(slurm: Cluster, tmp_path: Path) -> None:
     place = Workplace(slurm, tmp_path, "proof")
     place.write("study.toml", STUDY)
-    place.write("train.py", HANG + EXAMPLE.read_text(encoding="utf-8"))
+    place.write("hang.py", HANG)
+    shutil.copyfile(EXAMPLE, tmp_path / "train.py")
     # The first attempts of these hang, so that each disaster meets a trial in its middle.
     lost, late, cancelled, preempted, requeued = (f"{n}-0" for n in range(5))
     place.hold(lost, late, cancelled, preempted, requeued)

@@ -63,7 +63,7 @@ def define(place: Workplace, slurm: str, trials: int, wait: float) -> None:
 def plain_array(place: Workplace) -> None:
     """Nothing but the index is shared: each task of the array of the documentation has its own sample."""
     define(place, "", 6, 0.0)
-    script = block("study-toml.md", "A plain job array")
+    script = block("slurm.md", "Your own job scripts")
     assert len(script.splitlines()) <= 10 and script.count("--array=0-99") == 1
     place.write("job.sh", script.replace("--array=0-99", "--array=0-5"))
     number = place.run("sbatch", "--parsable", "--mem=200M", "-o", "job-%a.log", "job.sh").strip()
@@ -104,7 +104,9 @@ def sequential(place: Workplace) -> None:
         "two ran at the same time"
     )
     words = ("sacct", "-n", "-X", "-P", "-j", str(array), "-o", "State")
-    place.until(lambda: "CANCELLED" in place.run(*words), 15, "surplus tasks that the last worker has cancelled")
+    place.until(
+        lambda: "CANCELLED" in place.run(*words), 15, "surplus tasks that the last worker has cancelled"
+    )
     assert list(place.scripts()) == ["job0", "next0"], "the successor was not cancelled"
 
 
