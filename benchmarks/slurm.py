@@ -13,10 +13,8 @@ import itertools
 import json
 import os
 import shlex
-import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,37 +25,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import common
+from slurm_lab import JOB, MEMORY, Lab, events, missing, samples, study, temporary
 
-import taut
-from taut.events import Event, Finished, Opened, Started, decode
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests" / "slurm"))
-from cluster import Cluster, missing, temporary  # noqa: E402
+from taut.events import Finished, Opened, Started
 
 WARM = 20.0  # times faster than the tasks of an array
 LATER = 2.0  # seconds
 GAP = 10.0  # seconds
+PLAIN, WARMED = "array of plain tasks", "taut workers, warm"
 PARTS = ("evaluations", "latency", "polls")
-COMMANDS = ("sbatch", "squeue", "sacct", "scontrol", "sacctmgr", "sinfo", "scancel")
-# Stands in PATH before the real command: says when that one begins and ends, and in which job.
-WRAPPER = """\
-#!/bin/bash
-say() {{ echo "${{EPOCHREALTIME/,/.}} {name} $1" >>{log}; }}
-say begin
-{real} "$@"
-code=$?
-say end
-exit $code
-"""
-JOB = """\
-#!/bin/bash
-#SBATCH --mem={memory}M
-#SBATCH --time=10
-#SBATCH --output={folder}/%a.log
-{command}
-"""
-MEMORY = 900  # MiB of a job
 
 
 class Evaluated(NamedTuple):
@@ -68,98 +44,7 @@ class Evaluated(NamedTuple):
     losses: list[float]
 
 
-class Call(NamedTuple):
-    """A command of Slurm begins or ends, at `t` seconds since the epoch."""
-
-    t: float
-    name: str
-    what: str
-
-
-class Lab:
-    """A cluster, a folder to work in, and what has been called."""
-
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self.cluster, self.folder = cluster, folder
-        self._log = folder / "calls"
-        self._log.touch()
-        self._numbers = itertools.count()
-        wrappers = folder / "bin"
-        wrappers.mkdir()
-        for name in COMMANDS:
-            text = WRAPPER.format(name=name, real=shutil.which(name), log=self._log)
-            (wrappers / name).write_text(text)
-            (wrappers / name).chmod(0o755)
-        paths = {
-            "PATH": os.pathsep.join([str(wrappers), os.environ["PATH"]]),
-            "PYTHONPATH": str(Path(taut.__file__).parents[1]),
-        }
-        self._environment = {**os.environ, **cluster.environment, **paths}
-
-    def place(self) -> Path:
-        """A new folder, with the program to evaluate in it."""
-        place = self.folder / str(next(self._numbers))
-        place.mkdir()
-        shutil.copy(HERE / "slurm_task.py", place)
-        return place
-
-    def run(self, *words: str, cwd: Path) -> str:
-        """What a command of the user's prints."""
-        done = subprocess.run(words, cwd=cwd, env=self._environment, capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"{shlex.join(words)}: {done.stdout}{done.stderr}")
-        return done.stdout
-
-    def calls(self, since: float) -> list[Call]:
-        lines = (line.split() for line in self._log.read_text().splitlines())
-        calls = [Call(float(t), name, what) for t, name, what in lines]
-        return [call for call in calls if call.t >= since]
-
-    def wait(self, timeout: float) -> None:
-        """Wait until there are no jobs, without being much of a burden."""
-        deadline = time.monotonic() + timeout
-        while self.cluster.run("squeue", "-h"):
-            if time.monotonic() > deadline:
-                raise SystemExit(f"after {timeout:g} s there are still jobs:\n{self.cluster.run('squeue')}")
-            time.sleep(1.0)
-
-
-def study(place: Path, trials: int, evaluation: str, jobs: str) -> list[str]:
-    """Write a study.toml; the words that submit it."""
-    place.joinpath("study.toml").write_text(
-        f"""\
-{evaluation}
-minimize = "loss"
-[space]
-rate = {{ loguniform = [1e-3, 1e-1] }}
-momentum = {{ uniform = [0.0, 0.9] }}
-[budget]
-trials = {trials}
-[on.slurm]
-cpus = 1
-memory = "{MEMORY}M"
-{jobs}
-"""
-    )
-    return [sys.executable, "-m", "taut", "run", "study.toml", "--on", "slurm", "--dir", "study"]
-
-
-def events(place: Path) -> list[Event]:
-    """All that has happened in the study there, in order."""
-    logs = place.glob("study/log/*.jsonl")
-    return sorted(
-        (decode(line) for log in logs for line in log.read_bytes().splitlines()), key=lambda event: event.t
-    )
-
-
 # --- a hundred evaluations
-
-
-def parameters(count: int) -> list[str]:
-    """What `taut sample` gives, as arguments."""
-    space = taut.Space(rate=taut.loguniform(1e-3, 1e-1), momentum=taut.uniform(0.0, 0.9))
-    trials = taut.Study(None, space, minimize="loss").ask(count)
-    return [f"--rate {trial.params['rate']} --momentum {trial.params['momentum']}" for trial in trials]
 
 
 def as_array(lab: Lab, count: int, at_once: int, sampled: bool) -> Evaluated:
@@ -170,7 +55,7 @@ def as_array(lab: Lab, count: int, at_once: int, sampled: bool) -> Evaluated:
         study(place, count, 'function = "slurm_task:evaluate"', "")
         given = f"$({python} -m taut sample study.toml --index $SLURM_ARRAY_TASK_ID --format args)"
     else:
-        (place / "parameters").write_text("\n".join(parameters(count)) + "\n")
+        (place / "parameters").write_text("\n".join(samples(count)) + "\n")
         given = "$(sed -n $((SLURM_ARRAY_TASK_ID + 1))p parameters)"
     command = f'export TAUT_REPORT=$SLURM_ARRAY_TASK_ID.json\neval "{python} slurm_task.py {given}"'
     (place / "job.sh").write_text(JOB.format(memory=MEMORY, folder=place, command=command))
@@ -201,33 +86,33 @@ def evaluations(lab: Lab, count: int, at_once: int, repeats: int) -> None:
     arguments = lab, count, at_once
     command = f"command = {json.dumps([sys.executable, 'slurm_task.py', '{args}'])}"
     ways: dict[str, Callable[[], Evaluated]] = {
-        "array of plain tasks": partial(as_array, *arguments, False),
+        PLAIN: partial(as_array, *arguments, False),
         "array, `taut sample` in each task": partial(as_array, *arguments, True),
         "taut workers, a process each": partial(as_study, *arguments, command),
-        "taut workers, warm": partial(as_study, *arguments, 'function = "slurm_task:evaluate"'),
+        WARMED: partial(as_study, *arguments, 'function = "slurm_task:evaluate"'),
     }
-    task = [sys.executable, "slurm_task.py", *parameters(1)[0].split()]
+    task = [sys.executable, "slurm_task.py", *samples(1)[0].split()]
     alone = []
     for _ in range(3):  # the first one fills the page cache
-        begin = time.time()
-        lab.run("env", "TAUT_REPORT=alone", *task, cwd=(place := lab.place()))
-        alone.append(time.time() - begin)
-        once = json.loads((place / "alone").read_text())["computing"]
+        place, begin = lab.place(), time.time()
+        lab.run("env", "TAUT_REPORT=alone", *task, cwd=place)
+        alone.append((time.time() - begin, json.loads((place / "alone").read_text())["computing"]))
     found = common.rounds(ways, repeats, warm_up=0)
     if len({tuple(one.losses) for each in found.values() for one in each}) != 1:
         raise SystemExit("the same parameters gave other losses")
-    walls = {name: statistics.median(one.wall for one in each) for name, each in found.items()}
     rows: list[tuple[object, ...]] = []
+    walls = {name: statistics.median(one.wall for one in each) for name, each in found.items()}
     for name, wall in walls.items():
         spent = statistics.median(one.computing for one in found[name])
-        ratio = walls["array of plain tasks"] / wall
-        goal = (f">= {WARM:g}x", common.met(ratio, WARM)) if name.endswith("warm") else ("", "")
+        ratio = walls[PLAIN] / wall
+        goal = (f">= {WARM:g}x", common.met(ratio, WARM)) if name == WARMED else ("", "")
         share = f"{1 - spent / (wall * at_once):.1%}"
         rows.append((name, f"{wall:.1f}", f"{wall / count:.3f}", share, f"{ratio:.1f}x", *goal))
     columns = (f"{count} evaluations, {at_once} at a time", "wall, s", "s each", "overhead", "ratio")
     print(common.table((*columns, "goal", "met"), rows))
+    whole, computing = min(alone)
     print(
-        f"\nThe same losses in each. A process alone takes {min(alone):.2f} s, of which it computes {once:.3f} s.\n"
+        f"\nThe same losses in each. A process alone takes {whole:.2f} s and computes for {computing:.3f} s.\n"
     )
 
 
@@ -302,27 +187,19 @@ def polls(lab: Lab, jobs: int, seconds: float) -> None:
     os.kill(next(event.pid for event in events(place) if isinstance(event, Opened)), signal.SIGKILL)
     time.sleep(seconds - seconds / 3)
     calls = [call for call in lab.calls(submitted) if call.what == "begin"]
-    answers = next(place.glob("study/slurm/poll-*/jobs.json"))
-    shown = len(json.loads(answers.read_text())["jobs"])
+    array = json.loads((place / "study/slurm/0000/job.json").read_text())["job"]
+    answer = json.loads(next(place.glob("study/slurm/poll-*/jobs.json")).read_text())
+    shown = sum(job.get("array") == array for job in answer["jobs"])
     lab.cluster.run("scancel", "--user=root")
     lab.wait(60)
     workers = sum(isinstance(event, Opened) for event in events(place))
     counts = Counter(call.name for call in calls)
+    others = len(calls) - counts["squeue"] - counts["sacct"]
     gap = min((b.t - a.t for a, b in itertools.pairwise(calls)), default=float("inf"))
-    row = (
-        workers,
-        shown,
-        *(counts.pop(name, 0) for name in ("squeue", "sacct")),
-        counts.total(),
-        f"{gap:.1f}",
-    )
-    columns = (f"{seconds:g} s of {jobs} jobs", "jobs in one answer", "squeue", "sacct", "others")
-    print(
-        common.table(
-            (*columns, "smallest gap, s", "goal", "met"),
-            [(f"{workers} workers", *row[1:], f">= {GAP:g}", common.met(gap, GAP))],
-        )
-    )
+    columns = ("", "workers that ran", "jobs in one answer", "squeue", "sacct", "others", "smallest gap, s")
+    row = (f"{jobs} jobs for {seconds:g} s", workers, shown, counts["squeue"], counts["sacct"], others)
+    reached = (f"{gap:.1f}", f">= {GAP:g}", common.met(gap, GAP))
+    print(common.table((*columns, "goal", "met"), [(*row, *reached)]))
     moments = ", ".join(f"{call.name} {call.t - submitted:.0f}" for call in calls)
     print(f"\nSeconds after the submission: {moments}; a worker was killed after {seconds / 3:.0f}.")
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from cluster import Cluster
@@ -39,20 +40,28 @@ for trial in study.work():
     trial.tell(loss=trial.params["x"], task=int(os.environ["SLURM_ARRAY_TASK_ID"]))
 """
 
-JOB = "#!/bin/bash\n#SBATCH --array=0-3\n#SBATCH --mem=200M\npython loop.py\n"
+
+def block(page: str, heading: str, number: int = 0) -> str:
+    """A shell script below a heading of the documentation: the first, or that of this number."""
+    text = (DOCS / page).read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    found: list[str] = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    assert number < len(found), f"{page} has {len(found)} scripts below {heading}"
+    return found[number]
 
 
-def block(page: str, heading: str) -> str:
-    """The first shell script below a heading of the documentation."""
-    text = (DOCS / page).read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
-    found = re.search(r"```bash\n(.*?)```", text, re.DOTALL)
-    assert found, f"{page} has no script below {heading}"
-    return found[1]
+class Ran(NamedTuple):
+    """What PLACED says of one of its runs."""
+
+    begun: float
+    ended: float
+    x: float
+    gpus: str | None
 
 
-def ran(place: Workplace) -> list[dict[str, float | str | None]]:
+def ran(place: Workplace) -> list[Ran]:
     path = place.path / "ran"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    return sorted(Ran(**json.loads(line)) for line in lines)
 
 
 def define(place: Workplace, slurm: str, trials: int, wait: float) -> None:
@@ -71,15 +80,17 @@ def plain_array(place: Workplace) -> None:
     wanted = [
         json.loads(place.taut("sample", "study.toml", "--index", str(index)))["x"] for index in range(6)
     ]
-    assert sorted(float(one["x"] or 0) for one in ran(place)) == sorted(wanted)
+    assert sorted(one.x for one in ran(place)) == sorted(wanted)
     assert len(set(wanted)) == 6
 
 
 def own_script(place: Workplace) -> None:
     """The user's own loop as the worker: four tasks of an array share one study."""
-    place.write("loop.py", LOOP)
-    place.write("job.sh", JOB)
-    number = place.run("sbatch", "--parsable", "-o", "job-%a.log", "job.sh").strip()
+    place.write("train_all.py", LOOP)
+    script = block("slurm.md", "Your own job scripts", 1)
+    assert script.count("--array=0-15") == 1
+    place.write("job.sh", script.replace("--array=0-15", "--array=0-3"))
+    number = place.run("sbatch", "--parsable", "--mem=200M", "-o", "job-%a.log", "job.sh").strip()
     place.until(lambda: not place.cluster.run("squeue", "-h", "-j", number, "-t", "PD,R,CG"), 60, "the array")
     trials = place.trials()
     assert [trial["state"] for trial in trials] == ["complete"] * 12
@@ -99,10 +110,8 @@ def sequential(place: Workplace) -> None:
         "scontrol", "show", "job", "-o", str(array)
     )
     place.until_over(60)
-    spans = sorted((one["begun"], one["ended"]) for one in ran(place))
-    assert len(spans) == 3 and all(spans[i][1] <= spans[i + 1][0] for i in range(2)), (
-        "two ran at the same time"
-    )
+    first, second, third = ran(place)
+    assert first.ended <= second.begun and second.ended <= third.begun, "two ran at the same time"
     words = ("sacct", "-n", "-X", "-P", "-j", str(array), "-o", "State")
     place.until(
         lambda: "CANCELLED" in place.run(*words), 15, "surplus tasks that the last worker has cancelled"
@@ -156,9 +165,9 @@ def a_gpu_each(place: Workplace) -> None:
     define(place, 'time = "10m"\nworkers = 1\ngpus = 2\nper_trial = { gpus = 1 }', 4, 1.0)
     place.submit()
     place.until_over(60)
-    first, second = sorted(ran(place), key=lambda one: one["begun"])[:2]
-    assert second["begun"] < first["ended"], "they ran one after the other"
-    assert sorted(str(one["gpus"]) for one in (first, second)) == ["0", "1"]
+    first, second = ran(place)[:2]
+    assert second.begun < first.ended, "they ran one after the other"
+    assert sorted(str(one.gpus) for one in (first, second)) == ["0", "1"]
     assert place.finished() == 4
 
 
@@ -167,9 +176,9 @@ def a_gpu_shared(place: Workplace) -> None:
     define(place, 'time = "10m"\nworkers = 1\ngpus = 1\nper_trial = { gpus = 0.5 }', 2, 1.0)
     place.submit()
     place.until_over(60)
-    first, second = sorted(ran(place), key=lambda one: one["begun"])
-    assert second["begun"] < first["ended"], "they ran one after the other"
-    assert first["gpus"] == second["gpus"] != None and str(first["gpus"]).isdigit()  # noqa: E711
+    first, second = ran(place)
+    assert second.begun < first.ended, "they ran one after the other"
+    assert first.gpus == second.gpus and str(first.gpus).isdigit()
 
 
 SCENARIOS = (plain_array, own_script, sequential, batch, asynchronous, a_gpu_each, a_gpu_shared)

@@ -203,7 +203,7 @@ class Workplace:
         paths = sorted(self.study.glob("slurm/[0-9]*/*.json"))
         return {f"{path.stem}{int(path.parent.name)}": json.loads(path.read_text()) for path in paths}
 
-    def until(self, condition: Callable[[], Found], seconds: float, what: str) -> Found:
+    def until(self, condition: Callable[[], Found | None], seconds: float, what: str) -> Found:
         """Wait for something to become true; if it does not, say how the study stands."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):

@@ -15,7 +15,7 @@ from taut.jobplan import entries
 from taut.liveness import user
 from taut.slurm import accounts, ledger
 from taut.slurm.jobs import FINAL, Job, Life
-from taut.slurm.reasons import plain
+from taut.slurm.reasons import never, plain
 from taut.slurm.rounds import Rounds
 from taut.slurm.watch import Watch
 from taut.study import Study
@@ -73,8 +73,13 @@ def _jobs(view: _View) -> str:
 
 
 def _waiting(jobs: list[Job]) -> list[str]:
-    reasons = collections.Counter(job.reason for job in jobs if job.state == "PENDING" and job.reason)
-    return [f"  {count} waiting: {plain(reason)}" for reason, count in reasons.most_common()]
+    """Why jobs wait; the successor does, by its nature, for the others."""
+    waiting = [job for job in jobs if job.state == "PENDING" and not job.name.endswith(".next")]
+    reasons = collections.Counter(job.reason for job in waiting if job.reason)
+    return [
+        f"  {count} {'can never start as asked' if never(reason) else 'waiting'}: {plain(reason)}"
+        for reason, count in reasons.most_common()
+    ]
 
 
 def _hours(study: Study, view: _View) -> list[str]:

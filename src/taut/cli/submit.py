@@ -147,6 +147,7 @@ def _say_active(jobs: list[Job], folder: Path) -> None:
         f"the study in {folder} has jobs already ({numbers}): {running} running, {len(jobs) - running} waiting; "
         "nothing is submitted"
     )
-    for reason in sorted({job.reason for job in jobs if job.state == "PENDING" and job.reason}):
+    waiting = [job for job in jobs if job.state == "PENDING" and not job.name.endswith(".next")]
+    for reason in sorted({job.reason for job in waiting if job.reason}):
         click.echo(f"  waiting: {plain(reason)}")
     click.echo(f"look at it with: {shlex.join(['taut', 'status', str(folder)])}")

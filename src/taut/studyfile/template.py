@@ -54,4 +54,12 @@ trials = 50
 
 # [on.local]
 # workers = 4                               # trials at the same time on this machine
+
+# The jobs of: taut run study.toml --on slurm
+# [on.slurm]
+# partition = "gpu"
+# gpus = 1                                  # of one job; per_trial = { gpus = 1 } divides it
+# time = "06:00:00"                         # of one job
+# workers = 8                               # jobs at the same time
+# setup = ["module load Python"]            # shell lines before the worker starts
 """
