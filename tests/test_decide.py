@@ -414,20 +414,29 @@ def took(*seconds: float) -> list[Event]:
 
 def test_a_trial_that_will_not_fit_is_not_started() -> None:
     snapshot = seen(took(*[100.0] * 10), trials=20)
-    assert isinstance(ask(snapshot, now=1000.0, held=[10], frontier=11, ends=1300.0), Start)
-    done = ask(snapshot, now=1000.0, held=[10], frontier=11, ends=1105.0)
+    assert isinstance(ask(snapshot, now=1000.0, held=[10], frontier=11, ends=1300.0, span=900.0), Start)
+    done = ask(snapshot, now=1000.0, held=[10], frontier=11, ends=1105.0, span=900.0)
     assert isinstance(done, Done) and "too short" in done.why and "1 min 45 s" in done.why
 
 
+def test_a_fresh_job_starts_a_trial_whatever_is_feared() -> None:
+    """No other job has more time, so holding it back would end the study."""
+    snapshot = seen(took(1800.0), trials=20)  # 30 min, so perhaps 80 min
+    fresh = ask(snapshot, now=0.0, held=[1], frontier=2, ends=3600.0, span=3610.0)
+    assert isinstance(fresh, Start)
+    late = ask(snapshot, now=0.0, held=[1], frontier=2, ends=2400.0, span=3610.0)
+    assert isinstance(late, Done)
+
+
 def test_while_nothing_is_known_a_trial_is_started_at_any_time() -> None:
-    assert isinstance(ask(seen([], trials=2), now=0.0, held=[0], frontier=1, ends=1.0), Start)
+    assert isinstance(ask(seen([], trials=2), now=0.0, held=[0], frontier=1, ends=1.0, span=900.0), Start)
 
 
 def test_trials_that_save_themselves_are_started_whenever_there_is_time() -> None:
     saved = Released(n=10, a=0, why="paused", blame=False, t=50.0, kept=True)
     snapshot = seen([*took(*[100.0] * 10), started(10), saved], trials=20)
     assert snapshot.state[10] == State.PAUSED
-    assert begins(ask(snapshot, now=1000.0, frontier=11, ends=1020.0)) == ([10], 1)
+    assert begins(ask(snapshot, now=1000.0, frontier=11, ends=1020.0, span=900.0)) == ([10], 1)
 
 
 def test_a_trial_that_ran_out_of_time_waits_for_more_of_it() -> None:

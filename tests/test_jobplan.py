@@ -38,7 +38,8 @@ def planned(
     for n in range(done):
         events += [Started(n, 0, {"x": 0.5}, 0, n + 1, 1.0), Finished(n, 0, "complete", {"loss": 1.0}, 2.0)]
     snapshot.apply(0, events)
-    return plan(definition, snapshot, tmp_path / "study", SITE, lives)
+    study = tmp_path / "study"
+    return plan(definition, snapshot, study, SITE, lives, Rounds(study / "slurm").latest + 1)
 
 
 def sizes(found: Planned) -> list[tuple[int | None, int, bool]]:
@@ -123,13 +124,13 @@ def test_gpu_hours_without_a_gpu_are_a_mistake(tmp_path: Path) -> None:
     assert error.value.at == ("budget", "gpu_hours")
 
 
-def test_the_successor_is_small_and_runs_outside_of_the_container(tmp_path: Path) -> None:
+def test_the_successor_is_small_and_runs_without_container_and_setup(tmp_path: Path) -> None:
     found = planned(
         tmp_path, gpus=4, memory="100G", container="apptainer exec image.sif", setup=["module load Python"]
     )
     script = found.steps[-1].script
     assert "gres" not in script and "apptainer" not in script and "--mem" not in script
-    assert "module load Python" in script and script.rstrip().endswith("--on slurm")
+    assert "module load" not in script and script.rstrip().endswith("--on slurm")
 
 
 def test_progress_counts_results_saves_and_used_up_retries() -> None:

@@ -677,7 +677,8 @@ def test_a_template_needs_a_good_name(name: str) -> None:
         ["hours", "until"],
         ["[sampler]", "method"],
         ["[results]", "stdout", "json"],
-        ["[on.local]", "workers"],
+        ["[on.local]", "workers = 4"],
+        ["[on.slurm]", "partition", "gpus", "time", "workers = 8", "setup"],
     ],
 )
 def test_the_templates_commented_examples_work(here: Path, lines: list[str]) -> None:

@@ -26,7 +26,7 @@ from taut.trial import State
 __all__ = ["Claim", "Decision", "Done", "Hands", "Proposals", "Start", "Wait", "decide"]
 
 _AHEAD = 256  # trials whose parameters are worked out at once, at most
-_ENOUGH_AGAIN = 0.9  # of the time that was not enough for a trial must be left for it to be tried again
+_ENOUGH_AGAIN = 0.9  # of a time that is as good as all of it
 
 
 class Start(NamedTuple):
@@ -67,7 +67,8 @@ class Hands(NamedTuple):
 
     held: trial numbers that it has claimed and not used. frontier: every number below is claimed by
     somebody. taken: (number, attempt) pairs that others hold. within: numbers from here on are not for this worker.
-    ends: when this worker has to leave; no trial is started that will probably not be finished by then. batch: trials start in groups of so
+    ends: when this worker has to leave; span: how many seconds it has in all. No trial is started that will probably not be
+    finished by then, unless nearly all of the span is left, so that no other worker had more. batch: trials start in groups of so
     many, the next group when the one before is finished; 1 is sequential, 0 is asynchronous. free: how many
     trials it could start now.
     """
@@ -79,6 +80,7 @@ class Hands(NamedTuple):
     free: int = 1
     within: float = math.inf
     ends: float = math.inf
+    span: float = math.inf
 
 
 class Proposals:
@@ -153,7 +155,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         return Done(enough)
 
     left = hands.ends - now
-    if left < math.inf and not snapshot.saves:
+    if left < _ENOUGH_AGAIN * hands.span and not snapshot.saves:
         needs = proposals.needs(snapshot, left)
         if left < needs:
             return Done(

@@ -62,11 +62,18 @@ def progress(snapshot: Snapshot) -> int:
 
 
 def plan(
-    definition: Definition, snapshot: Snapshot, folder: Path, site: Site, lives: Sequence[Life]
+    definition: Definition,
+    snapshot: Snapshot,
+    folder: Path,
+    site: Site,
+    lives: Sequence[Life],
+    number: int,
 ) -> Planned:
     """The jobs that carry the study on from what `snapshot` knows. Writes nothing.
 
-    folder: the study's absolute directory. lives: what accounting knows of the study's jobs so far.
+    folder: the study's absolute directory. lives: what accounting knows of the study's jobs so far. number: of the
+    first round, which has to be the next one from before the queue was asked for the study's jobs: whoever has
+    begun it meanwhile then keeps us from submitting another.
 
     Raises `InputError` where a job like these can never start, or does not fit into the GPU-hours that are left.
     """
@@ -91,7 +98,7 @@ def plan(
         batches = int(affordable // tasks)
     first = Submission(
         kind="job",
-        round=rounds.latest + 1,
+        round=number,
         name="",
         tasks=tasks,
         at_once=min(workers, tasks, checked.at_once),
@@ -198,7 +205,7 @@ def _worker_script(settings: Settings, record: Submission, folder: Path, site: S
 
 
 def _next_script(settings: Settings, record: Submission, folder: Path) -> str:
-    """The successor's: it only submits, so it needs little, and runs outside of the trials' container."""
+    """The successor's: it only submits, so it needs little, and runs as `taut run` did: no container, no set-up."""
     small = msgspec.structs.replace(
         settings,
         gpus=0,
@@ -208,6 +215,7 @@ def _next_script(settings: Settings, record: Submission, folder: Path) -> str:
         time=_FOLLOW,
         constraint=None,
         container=[],
+        setup=[],
         python=None,
         extra=[],
     )

@@ -72,6 +72,9 @@ class Journal(Protocol):
         """Have the queue asked about these writers and ourselves, if they run in its jobs. Returns at once."""
 
     def lost(self, writer: int, who: Opened | None) -> Loss | None: ...
+    def lives(self, writer: int, who: Opened | None, since: float) -> bool:
+        """Whether a writer is known to have lived after `since`, seconds since the epoch on this machine's clock."""
+
     def dismissed(self) -> str | None:
         """Why this very process counts as dead for the others: its job is over, although it lives on."""
 
@@ -133,6 +136,9 @@ class MemoryJournal:
 
     def lost(self, writer: int, who: Opened | None) -> Loss | None:
         return None
+
+    def lives(self, writer: int, who: Opened | None, since: float) -> bool:
+        return True
 
     def dismissed(self) -> str | None:
         return None
@@ -259,6 +265,16 @@ class FileJournal:
         lease = TRUSTED if who is not None and in_job and self._scheduler.alive(who) else LEASE
         why = lost(who, self.directory / "log" / f"{writer:04d}.jsonl", now, lease)
         return None if why is None else Loss(why)
+
+    def lives(self, writer: int, who: Opened | None, since: float) -> bool:
+        if who is not None and self._scheduler.judges(who):
+            return self._scheduler.alive(who, since)
+        own, log = self._writer, self.directory / "log" / f"{writer:04d}.jsonl"
+        try:
+            skew = 0.0 if own is None else own.server_time() - time.time()
+            return log.stat().st_mtime >= since + skew  # its signs of life come every 20 s
+        except OSError:
+            return False
 
     def dismissed(self) -> str | None:
         loss = None if self._hello is None else self._scheduler.lost(self._hello)

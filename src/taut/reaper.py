@@ -65,6 +65,11 @@ class Reaper:
         """Why workers with something open are dead, as far as can be told from here."""
         return [loss.why for writer in sorted(self._suspects()) if (loss := self._lost(writer))]
 
+    def all_live(self, since: float) -> bool:
+        """Whether every worker with something open is known to have lived after `since` (seconds since the epoch)."""
+        journal, writers = self._store.journal, self._store.snapshot.writers
+        return all(journal.lives(writer, writers.get(writer), since) for writer in self._suspects())
+
     def _running(self, dead: dict[int, Loss]) -> list[Event]:
         snapshot, now = self._store.snapshot, self._store.clock.now()
         running = snapshot.where(State.RUNNING)

@@ -75,10 +75,15 @@ class Scheduler:
             return False
         return self._watch.unexplained(job) or not self._watch.asked_since(missed + _SETTLES)
 
-    def alive(self, who: Opened) -> bool:
-        """Whether the queue has said lately that the job of `who` runs."""
+    def judges(self, who: Opened) -> bool:
+        """Whether the queue can be asked about `who`."""
         job = identify(who.job)
-        return job is not None and self._watch.alive(job)
+        return job is not None and self._watch.able(job)
+
+    def alive(self, who: Opened, since: float = 0.0) -> bool:
+        """Whether the queue has said lately, asked after `since`, that the job of `who` runs."""
+        job = identify(who.job)
+        return job is not None and self._watch.alive(job) and self._watch.asked_since(since)
 
     def close(self) -> None:
         """Leave no call under way behind."""

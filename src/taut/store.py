@@ -149,8 +149,8 @@ class Store:
                 self.give_back("its worker was busy with another trial")
             if leaving := self.walltime.leaving:
                 return Done(leaving)
-            ends = self.walltime.ends
-            hands = Hands(self.held, self.journal.frontier, self.taken, batch, free, within, ends)
+            ends, span = self.walltime.ends, self.walltime.span
+            hands = Hands(self.held, self.journal.frontier, self.taken, batch, free, within, ends, span)
             decision = decide(self.snapshot, self.proposals, hands, self.clock.now())
             if isinstance(decision, Claim):
                 self._claim(decision.limit, free, ahead and not batch)

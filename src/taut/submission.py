@@ -9,15 +9,24 @@ from pathlib import Path
 import msgspec
 
 from taut import allocation
+from taut.errors import InputError
 from taut.jobplan import Planned, progress, words
 from taut.liveness import user
 from taut.slurm import script
-from taut.slurm.calls import SlurmError, call
+from taut.slurm.calls import NoAnswer, SlurmError, call
 from taut.slurm.jobs import FINAL, SQUEUE, Job, parse_squeue
 from taut.slurm.rounds import Rounds, Submission
 from taut.snapshot import Snapshot
 
-__all__ = ["active", "stalled", "submit", "wind_down"]
+__all__ = ["active", "check", "stalled", "submit", "wind_down"]
+
+# Complaints of `sbatch --test-only` about what can be had later: such a job is taken, and waits.
+_TRANSIENT = (
+    "down, drained or reserved",
+    "not available",
+    "temporarily",
+    "Job violates accounting/QOS policy",
+)
 
 
 def active(rounds: Rounds, study: str) -> list[Job]:
@@ -39,6 +48,26 @@ def active(rounds: Rounds, study: str) -> list[Job]:
     return [job for job in jobs if job.state not in FINAL and (mine is None or job.id != mine.id)]
 
 
+def check(planned: Planned) -> None:
+    """Have sbatch look at the workers' script, so that what it would refuse is refused before anything is written.
+
+    Raises `InputError` with what it says.
+    """
+    step = planned.steps[0]
+    environment = script.submit_environment(planned.settings, os.environ)
+    try:
+        call("sbatch", "--test-only", env=environment, text=step.script)
+    except NoAnswer:
+        raise
+    except SlurmError as error:
+        if not any(text in str(error) for text in _TRANSIENT):
+            raise InputError(
+                f"sbatch refuses the job: {str(error).removeprefix('sbatch: ')}; mend what it names (scontrol show "
+                "partition, sinfo -o '%f' and sbatch --help say what there is)",
+                ("on", "slurm"),
+            ) from None
+
+
 def submit(planned: Planned, rounds: Rounds, now: float) -> list[Submission]:
     """Submit what was planned; the records with their jobs' numbers.
 
@@ -53,7 +82,13 @@ def submit(planned: Planned, rounds: Rounds, now: float) -> list[Submission]:
         place = rounds.place(record.round)
         (place / f"{record.kind}.sh").write_text(step.script, encoding="utf-8")
         rounds.write(record)
-        said = call(*words(step, place, done[-1].job if done else None), env=environment)
+        try:
+            said = call(*words(step, place, done[-1].job if done else None), env=environment)
+        except NoAnswer:
+            raise
+        except SlurmError:
+            rounds.withdraw(record)
+            raise
         record = msgspec.structs.replace(record, job=int(said.strip().partition(";")[0]))
         rounds.write(record)
         done.append(record)

@@ -26,6 +26,7 @@ class Walltime:
     """
 
     def __init__(self, ends: float = math.inf, notice: float = 120.0, grace: float = 20.0) -> None:
+        self._began = time.time()
         self.ends = ends
         self.notice = notice
         self.grace = grace
@@ -53,6 +54,11 @@ class Walltime:
             self._killed = min(self._killed, time.monotonic() + self.grace)
         for hook in self.hooks:
             hook()
+
+    @property
+    def span(self) -> float:
+        """Seconds from the beginning of this process to the end of its job."""
+        return self.ends - self._began
 
     @property
     def left(self) -> float:

@@ -30,7 +30,8 @@ class Worker:
     slots once all before are finished; ``sequential`` runs one at a time over all workers.
     idle: whether the last `run` ended since all that was left to do was with others.
     batch: the size of a batch, where several workers share it. once: end when the batch is complete in which
-    the first new trial was started. linger: seconds to stay while the last trials are with other workers.
+    the first new trial was started. linger: seconds to stay while the last trials are with other workers, all of which
+    live; where one may be dead, its trial is waited for.
     deadline: monotonic time after which no trial is started. told: called at least four times a second
     with the numbers of the trials that just finished or went back to the queue, often none.
     """
@@ -97,8 +98,8 @@ class Worker:
                 self.store.journal.flush()
                 return ending.why
             else:
-                idle = min(idle, time.monotonic()) if isinstance(ending, Wait) and ending.idle else math.inf
-                if time.monotonic() - idle > self._linger:
+                idle = min(idle, time.time()) if isinstance(ending, Wait) and ending.idle else math.inf
+                if time.time() - idle > self._linger and self._reaper.all_live(idle):
                     self.idle = True
                     return "nothing is left to start: the last trials are with other workers"
                 self.store.check_progress()

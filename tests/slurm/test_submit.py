@@ -222,6 +222,38 @@ def test_what_can_never_start_is_refused_with_the_number(
     assert slurm.run("squeue", "-h") == ""
 
 
+def test_what_sbatch_refuses_is_refused_without_a_trace(home: Path, slurm: Cluster) -> None:
+    edit(home, "cpus = 1", 'cpus = 1\nconstraint = "nope"')
+    said = taut(home, "run", "study.toml", "--on", "slurm", code=2)
+    assert "on.slurm: sbatch refuses the job" in said and "Invalid feature specification" in said
+    assert not (home / "runs").exists()
+    edit(home, 'constraint = "nope"', "")
+    taut(home, "run", "study.toml", "--on", "slurm")
+
+
+def test_however_many_submit_at_once_one_does(home: Path, slurm: Cluster) -> None:
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-m", "taut", "run", "study.toml", "--on", "slurm"],
+            cwd=home,
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(6)
+    ]
+    said = [process.communicate(timeout=60)[0] for process in several]
+    assert sorted(process.returncode for process in several)[0] == 0
+    assert sum("follows, and submits" in text for text in said) == 1, said
+    assert len(slurm.run("sacct", "-X", "-n", "-o", "JobID", f"--name={name_of(home)}").split()) <= 6
+    wait(home, 6)
+
+
+def name_of(home: Path) -> str:
+    return Rounds(home / "runs/demo/slurm").prefix("demo") + "0"
+
+
 def test_a_budget_of_gpu_hours(home: Path, slurm: Cluster) -> None:
     edit(home, "cpus = 1", "cpus = 1\ngpus = 1")
     said = taut(home, "run", "study.toml", "--on", "slurm", "--gpu-hours", "0.05", code=2)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import pytest
 from cluster import Cluster
 
 import taut
@@ -228,16 +229,22 @@ class Workplace:
 Scenario = Callable[[Workplace], None]
 
 
+def selected(request: pytest.FixtureRequest, scenarios: Iterable[Scenario]) -> list[Scenario]:
+    """Those whose tests are to be run: `pytest -k preemption` needs no others."""
+    wanted = [
+        item.callspec.params.get("scenario") for item in request.session.items if hasattr(item, "callspec")
+    ]
+    return [one for one in scenarios if one in wanted]
+
+
 @contextmanager
 def together(
     cluster: Cluster, path: Path, scenarios: Iterable[Scenario]
-) -> Iterator[dict[str, Future[None]]]:
+) -> Iterator[dict[Scenario, Future[None]]]:
     """Run scenarios, each in a workplace of its own, at the same time, since most of their time they wait for Slurm."""
     chosen = list(scenarios)
     with ThreadPoolExecutor(len(chosen)) as threads:
         yield {
-            one.__name__: threads.submit(
-                one, Workplace(cluster, path / one.__name__, one.__name__.replace("_", "-"))
-            )
+            one: threads.submit(one, Workplace(cluster, path / one.__name__, one.__name__.replace("_", "-")))
             for one in chosen
         }

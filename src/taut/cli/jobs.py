@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import math
+import shlex
 import time
 from pathlib import Path
 
@@ -56,7 +57,11 @@ def lines(study: Study, folder: Path) -> list[str]:
         return []
     said = [_jobs(view), *_waiting(view.jobs), *_hours(study, view)]
     if not study.store.done and view.age is not None and all(job.state in FINAL for job in view.jobs):
-        said.append(f"no job is left, and the study is not finished: go on with taut run {folder} --on slurm")
+        logs = view.rounds.place(view.records[-1].round)
+        said.append(
+            f"no job is left, and the study is not finished: see why in {logs}/*.log, then go on with "
+            f"{shlex.join(['taut', 'run', str(folder), '--on', 'slurm'])}"
+        )
     if view.error:
         said.append(f"Slurm complained when it was last asked: {view.error}")
     return said

@@ -68,6 +68,7 @@ def submit(
         if study.store.done:
             click.echo(f"the study in {folder} is finished; nothing is submitted")
             return 0
+        number = rounds.latest + 1
         there = submission.active(rounds, study.definition.name)
         if there:
             _say_active(there, folder)
@@ -80,7 +81,8 @@ def submit(
         if site.config is None:
             call("scontrol", "show", "config")  # which says why
             raise SlurmError("Slurm did not say how it is configured; try again")
-        planned = plan(study.definition, study.snapshot, folder, site, lives)
+        planned = plan(study.definition, study.snapshot, folder, site, lives, number)
+        submission.check(planned)
         for note in planned.notes:
             click.echo(f"note: {note}", err=True)
         if dry_run:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from taut.errors import InputError, StudyError
 
-__all__ = ["SlurmError", "available", "call", "required"]
+__all__ = ["NoAnswer", "SlurmError", "available", "call", "required"]
 
 # Formats that a user has set for the terminal would change what is read here.
 _PERSONAL = (
@@ -25,6 +25,10 @@ _PERSONAL = (
 
 class SlurmError(StudyError):
     """A command of Slurm failed; the message is what it said."""
+
+
+class NoAnswer(SlurmError):
+    """A command of Slurm took too long: whether it has done what was asked is not known."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -47,15 +51,18 @@ def environment() -> dict[str, str]:
     return {**{k: v for k, v in os.environ.items() if k not in _PERSONAL}, "LC_ALL": "C"}
 
 
-def call(*words: str, timeout: float = 30.0, env: Mapping[str, str] | None = None) -> str:
+def call(
+    *words: str, timeout: float = 30.0, env: Mapping[str, str] | None = None, text: str | None = None
+) -> str:
     """What a command printed. Raises `SlurmError` with its complaint if it fails or does not answer in time.
 
     env: its environment, where that is more than a way to readable answers: sbatch hands it on to the job.
+    text: its standard input.
     """
     try:
         done = subprocess.run(
             words,
-            stdin=subprocess.DEVNULL,
+            input=text or "",
             capture_output=True,
             text=True,
             errors="replace",
@@ -65,7 +72,7 @@ def call(*words: str, timeout: float = 30.0, env: Mapping[str, str] | None = Non
     except FileNotFoundError:
         raise SlurmError(f"there is no {words[0]} in PATH") from None
     except subprocess.TimeoutExpired:
-        raise SlurmError(f"{words[0]} did not answer within {timeout:g} s") from None
+        raise NoAnswer(f"{words[0]} did not answer within {timeout:g} s") from None
     if done.returncode:
         raise SlurmError(complaint(words[0], done.stderr, done.returncode))
     return done.stdout

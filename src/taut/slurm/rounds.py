@@ -9,6 +9,7 @@ the job is found again by its name, which is unique.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -100,6 +101,14 @@ class Rounds:
         draft = path.with_suffix(".draft")
         draft.write_bytes(msgspec.json.format(msgspec.json.encode(submission)) + b"\n")
         os.replace(draft, path)
+
+    def withdraw(self, submission: Submission) -> None:
+        """Take back the record of a job that was refused, and its round if that has no other."""
+        place = self.place(submission.round)
+        for name in (f"{submission.kind}.json", f"{submission.kind}.sh"):
+            (place / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            place.rmdir()
 
     def first(self, number: int, what: str) -> bool:
         """Whether we are the first to do `what` in a round."""
