@@ -442,9 +442,11 @@ def test_trials_that_save_themselves_are_started_whenever_there_is_time() -> Non
 def test_a_trial_that_ran_out_of_time_waits_for_more_of_it() -> None:
     short = Released(n=0, a=0, why="the job's time was over", blame=True, t=90.0, short=90.0)
     snapshot = seen([started(0), short], trials=3)
-    assert begins(ask(snapshot, now=0.0, frontier=1, ends=100.0)) == ([0], 1)
-    # Where there is less time than it had, another trial is begun rather.
-    assert ask(snapshot, now=0.0, frontier=1, ends=60.0) == Claim(3)
+    assert begins(ask(snapshot, now=0.0, frontier=1, ends=95.0, span=100.0)) == ([0], 1)  # a fresh job
+    assert begins(ask(snapshot, now=0.0, frontier=1, ends=190.0, span=900.0)) == ([0], 1)
+    # Where there is hardly more time than it had, or less, another trial is begun rather.
+    assert ask(snapshot, now=0.0, frontier=1, ends=120.0, span=900.0) == Claim(3)
+    assert ask(snapshot, now=0.0, frontier=1, ends=60.0, span=60.0) == Claim(3)
 
 
 def test_a_job_takes_part_in_one_batch() -> None:

@@ -678,7 +678,7 @@ def test_a_template_needs_a_good_name(name: str) -> None:
         ["[sampler]", "method"],
         ["[results]", "stdout", "json"],
         ["[on.local]", "workers = 4"],
-        ["[on.slurm]", "partition", "gpus", "time", "workers = 8", "setup"],
+        ["[on.slurm]", "partition", "gpus", 'time = "06', "workers = 8", "setup"],
     ],
 )
 def test_the_templates_commented_examples_work(here: Path, lines: list[str]) -> None:

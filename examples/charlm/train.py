@@ -165,8 +165,8 @@ def evaluate(model: CharacterModel, text: Tensor, args: argparse.Namespace) -> f
 def save(folder: Path, epoch: int, **parts: Any) -> None:
     """Keep all that the next epoch depends on, whole or not at all."""
     states = {name: part.state_dict() for name, part in parts.items()}
-    torch.save({"epoch": epoch, "random": torch.get_rng_state(), **states}, folder / "unfinished")
-    (folder / "unfinished").replace(folder / "state.pt")
+    torch.save({"epoch": epoch, "random": torch.get_rng_state(), **states}, folder / "state.tmp")
+    (folder / "state.tmp").replace(folder / "state.pt")
 
 
 def restore(folder: Path | None, **parts: Any) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["latest", "place"]
+__all__ = ["latest", "place", "whole"]
 
 
 def place(trial: Path, attempt: int) -> Path:
@@ -12,13 +13,20 @@ def place(trial: Path, attempt: int) -> Path:
     return trial / (f"checkpoint.{attempt}" if attempt else "checkpoint")
 
 
+def whole(folder: Path) -> Iterator[Path]:
+    """What a checkpoint directory holds, without what was still being written when its attempt was killed.
+
+    Those are names that begin with a dot or end in ``.tmp``: to be renamed when all is written.
+    """
+    try:
+        for path in folder.iterdir():
+            if not path.name.startswith(".") and path.suffix != ".tmp":
+                yield path
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
 def latest(trial: Path, attempt: int) -> Path | None:
-    """The checkpoint directory of the last attempt before `attempt` that left something in it."""
-    for before in reversed(range(attempt)):
-        found = place(trial, before)
-        try:
-            if any(found.iterdir()):
-                return found
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    return None
+    """The checkpoint directory of the last attempt before `attempt` that left something whole in it."""
+    folders = (place(trial, before) for before in reversed(range(attempt)))
+    return next((folder for folder in folders if any(whole(folder))), None)

@@ -26,7 +26,7 @@ from taut.trial import State
 __all__ = ["Claim", "Decision", "Done", "Hands", "Proposals", "Start", "Wait", "decide"]
 
 _AHEAD = 256  # trials whose parameters are worked out at once, at most
-_ENOUGH_AGAIN = 0.9  # of a time that is as good as all of it
+_WHOLE = 0.9  # of a job's time is as good as all of it
 
 
 class Start(NamedTuple):
@@ -155,7 +155,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         return Done(enough)
 
     left = hands.ends - now
-    if left < _ENOUGH_AGAIN * hands.span and not snapshot.saves:
+    if left < _WHOLE * hands.span and not snapshot.saves:
         needs = proposals.needs(snapshot, left)
         if left < needs:
             return Done(
@@ -165,7 +165,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         attempt = snapshot.next_attempt(n)
         if n >= limit or (n, attempt) in hands.taken or not _open(snapshot, n, hands.batch):
             continue
-        if left >= _ENOUGH_AGAIN * snapshot.fell_short(n) or snapshot.state[n] == State.PAUSED:
+        if snapshot.state[n] == State.PAUSED or left >= _again(snapshot.fell_short(n), hands.span):
             return Start([n], attempt, [snapshot.params(n) or proposals.params(snapshot, n)])
     limit = min(limit, hands.within)
     if hands.held:
@@ -183,6 +183,14 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     if hands.within < math.inf:
         return Done("its batch is complete")
     return Wait("the last trials are with other workers", idle=True)
+
+
+def _again(short: float, span: float) -> float:
+    """Seconds that must be left for a trial to be tried again for which `short` seconds were not enough.
+
+    Twice as many, so that it is not begun at the end of one job after the other; or a job that is as good as fresh.
+    """
+    return max(_WHOLE * short, min(2.0 * short, _WHOLE * span))
 
 
 def _enough(snapshot: Snapshot, proposals: Proposals, now: float) -> str | None:

@@ -66,14 +66,16 @@ def plan(
     snapshot: Snapshot,
     folder: Path,
     site: Site,
-    lives: Sequence[Life],
+    lives: Sequence[Life] | None,
     number: int,
+    lean: bool = True,
 ) -> Planned:
     """The jobs that carry the study on from what `snapshot` knows. Writes nothing.
 
-    folder: the study's absolute directory. lives: what accounting knows of the study's jobs so far. number: of the
-    first round, which has to be the next one from before the queue was asked for the study's jobs: whoever has
-    begun it meanwhile then keeps us from submitting another.
+    folder: the study's absolute directory. lives: what accounting knows of the study's jobs so far; None leaves the
+    budget of GPU-hours aside. number: of the first round, which has to be the next one from before the queue was
+    asked for the study's jobs: whoever has begun it meanwhile then keeps us from submitting another. lean: whether
+    the successor asks for one CPU alone; some partitions take no such job.
 
     Raises `InputError` where a job like these can never start, or does not fit into the GPU-hours that are left.
     """
@@ -91,7 +93,8 @@ def plan(
     notes = _notes(settings, checked)
     settings = msgspec.structs.replace(settings, time=checked.minutes)
     tasks, batches = min(tasks, checked.tasks), max(min(batches, checked.tasks // tasks), 1)
-    affordable = _affordable(definition, settings, rounds, lives)
+    follower = _follower(settings, lean and _takes(_lean(settings), site))
+    affordable = math.inf if lives is None else _affordable(definition, settings, follower, rounds, lives)
     if affordable < tasks * batches:
         notes.append(f"the GPU-hours that are left pay for {affordable:.0f} jobs")
         tasks = int(min(tasks, affordable))
@@ -108,7 +111,7 @@ def plan(
         slots=settings.slots,
         progress=progress(snapshot),
     )
-    return Planned(settings, _steps(first, batches, definition.name, settings, folder, site), notes)
+    return Planned(settings, _steps(first, batches, definition.name, settings, follower, folder, site), notes)
 
 
 def _notes(settings: Settings, checked: Checked) -> list[str]:
@@ -122,17 +125,57 @@ def _notes(settings: Settings, checked: Checked) -> list[str]:
     return [*checked.notes, *length]
 
 
+def _lean(settings: Settings) -> Settings:
+    """One CPU for some minutes, where the study's jobs go."""
+    return msgspec.structs.replace(
+        settings, gpus=0, gpu_type=None, cpus=1, memory=None, constraint=None, extra=[], time=_short(settings)
+    )
+
+
+def _short(settings: Settings) -> int:
+    return _FOLLOW if settings.time is None else min(_FOLLOW, settings.time)
+
+
+def _follower(settings: Settings, lean: bool) -> Settings:
+    """What the successor asks for. It only submits, so it runs as `taut run` did: no container, no set-up."""
+    asked = _lean(settings) if lean else msgspec.structs.replace(settings, time=_short(settings))
+    return msgspec.structs.replace(asked, container=[], setup=[], python=None)
+
+
+def _takes(settings: Settings, site: Site) -> bool:
+    try:
+        limits.check(_request(settings, 1, 1), site)
+    except InputError:
+        return False
+    return True
+
+
 def _steps(
-    first: Submission, batches: int, study: str, settings: Settings, folder: Path, site: Site
+    first: Submission,
+    batches: int,
+    study: str,
+    settings: Settings,
+    follower: Settings,
+    folder: Path,
+    site: Site,
 ) -> list[Step]:
     """The arrays, each waiting for the one before, and the successor."""
     prefix, steps = Rounds(folder / "slurm").prefix(study), []
     for number in range(first.round, first.round + batches):
         record = msgspec.structs.replace(first, round=number, name=f"{prefix}{number}")
         steps.append(Step(record, _worker_script(settings, record, folder, site), number > first.round))
-    small = {"tasks": None, "at_once": 1, "gpus": 0, "cpus": 1, "minutes": _FOLLOW, "slots": 1}
-    after = msgspec.structs.replace(record, kind="next", name=f"{record.name}.next", **small)
-    return [*steps, Step(after, _next_script(settings, after, folder), True)]
+    after = msgspec.structs.replace(
+        record,
+        kind="next",
+        name=f"{record.name}.next",
+        tasks=None,
+        at_once=1,
+        gpus=follower.gpus,
+        cpus=follower.cpus or 1,
+        minutes=follower.time,
+        slots=1,
+    )
+    return [*steps, Step(after, _next_script(follower, after, folder), True)]
 
 
 def _request(settings: Settings, tasks: int, workers: int) -> Request:
@@ -151,7 +194,9 @@ def _request(settings: Settings, tasks: int, workers: int) -> Request:
     )
 
 
-def _affordable(definition: Definition, settings: Settings, rounds: Rounds, lives: Sequence[Life]) -> float:
+def _affordable(
+    definition: Definition, settings: Settings, follower: Settings, rounds: Rounds, lives: Sequence[Life]
+) -> float:
     """How many jobs the budget of GPU-hours pays for, each for all of its time; infinite without such a budget."""
     budget = definition.budget.gpu_hours
     if budget is None:
@@ -168,7 +213,8 @@ def _affordable(definition: Definition, settings: Settings, rounds: Rounds, live
         )
     spent = ledger.reserved(entries(rounds), lives)
     one = ledger.Entry(0, 10**6, settings.gpus, settings.cpus or 1, settings.time, settings.slots)
-    count = ledger.tasks_within(ledger.Hours(budget, math.inf), one, spent)
+    after = follower.gpus * (follower.time or 0) / 60
+    count = ledger.tasks_within(ledger.Hours(budget - after, math.inf), one, spent)
     if count < 1:
         each = one.hours(60.0 * settings.time).gpu
         raise InputError(
@@ -205,22 +251,8 @@ def _worker_script(settings: Settings, record: Submission, folder: Path, site: S
 
 
 def _next_script(settings: Settings, record: Submission, folder: Path) -> str:
-    """The successor's: it only submits, so it needs little, and runs as `taut run` did: no container, no set-up."""
-    small = msgspec.structs.replace(
-        settings,
-        gpus=0,
-        gpu_type=None,
-        cpus=1,
-        memory=None,
-        time=_FOLLOW,
-        constraint=None,
-        container=[],
-        setup=[],
-        python=None,
-        extra=[],
-    )
     return script.job_script(
-        small,
+        settings,
         name=record.name,
         log=script.log_pattern(folder / "slurm" / f"{record.round:04d}", "next.log"),
         remarks=[

@@ -22,12 +22,15 @@ __all__ = ["make_sampler", "open_store"]
 
 
 def open_store(
-    path: Path | None, define: Callable[[Definition | None], Definition | None], clock: Clock
+    path: Path | None,
+    define: Callable[[Definition | None], Definition | None],
+    clock: Clock,
+    hold: bool = False,
 ) -> Store:
     """The store of the study in `path` (None: in memory).
 
     define: from the latest definition there (None: there is no study) to the wanted one. What differs
-    becomes a new revision, if that leaves all trials valid.
+    becomes a new revision, if that leaves all trials valid. hold: only once the store is saved.
 
     Raises `InputError`, with nothing written, for a wrong or conflicting definition.
     """
@@ -58,7 +61,7 @@ def open_store(
     for definition in known[1:]:
         snapshot.revise(definition)
     store = Store(journal, snapshot, make_sampler, clock, walltime=Walltime.here())
-    store.revise(change)
+    (store.propose if hold else store.revise)(change)
     store.refresh()
     return store
 

@@ -36,7 +36,7 @@ class Reaper:
         self.reap()
         walltime, journal = self._store.walltime, self._store.journal
         if math.isinf(walltime.ends):
-            walltime.ends = journal.job_ends() or math.inf
+            walltime.until(journal.job_ends() or math.inf)
         if why := journal.dismissed():
             walltime.ask(f"{why}, so what is told here may no longer count")
         self._looked = time.monotonic()

@@ -39,6 +39,7 @@ _SHARES = 32  # a block is at most this part of what is left, so that the end is
 _WEIGHT = 0.05  # of the latest trial in the running mean of their time
 _SAFE = 2.0  # seconds after its start in which nobody can have taken a trial for dead
 _TINY = 0.002  # seconds
+_WHOLE = 0.9  # of a job's time is as good as all of it
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
 
 
@@ -79,6 +80,7 @@ class Store:
         self.lock = threading.RLock()
         self._make_sampler = make_sampler
         self._saved = saved
+        self._proposed: Callable[[Definition], Definition] | None = None
         self.held: deque[int] = deque()
         self._claimed = 0.0  # when the numbers that are held were claimed
         self._pace = math.inf  # running mean of the seconds that each of our trials takes
@@ -147,9 +149,10 @@ class Store:
                 return Done("what a trial runs was changed elsewhere: start this worker again")
             if self.held and time.monotonic() - self._claimed > _HELD:
                 self.give_back("its worker was busy with another trial")
-            if leaving := self.walltime.leaving:
+            walltime = self.walltime
+            if leaving := walltime.leaving:
                 return Done(leaving)
-            ends, span = self.walltime.ends, self.walltime.span
+            ends, span = walltime.ends, walltime.span
             hands = Hands(self.held, self.journal.frontier, self.taken, batch, free, within, ends, span)
             decision = decide(self.snapshot, self.proposals, hands, self.clock.now())
             if isinstance(decision, Claim):
@@ -237,8 +240,21 @@ class Store:
         if hello is not None:
             self.snapshot.apply(self.journal.writer, [hello])
 
+    def propose(self, change: Callable[[Definition], Definition]) -> None:
+        """Look at the study as if it had been revised so; `save` does it, and nothing else writes until then."""
+        if not self._saved:
+            self.revise(change)
+        elif (wanted := change(self.snapshot.definition)) != self.snapshot.definition:
+            self.snapshot.revise(wanted)
+            self._take_definition()
+            self._proposed = change
+
     def save(self) -> None:
-        """Write the definition of a new study, as the first event does by itself."""
+        """Write the definition of a new study, as the first event does by itself, or a proposed revision."""
+        if self._proposed is not None:
+            change, self._proposed = self._proposed, None
+            self.snapshot.revisions.pop()
+            self.revise(change)
         if self._saved:
             return
         definition = self.snapshot.definition
@@ -323,8 +339,8 @@ class Store:
     def cut_short(self, attempts: Sequence[tuple[int, int]]) -> None:
         """Give trials back that have to be ended because this worker leaves, and did not save themselves.
 
-        Where the job's own time was too short the trial may be the reason, since it may be longer than any job;
-        where somebody wanted the job's place it is not. What was given back by others already, since this worker's
+        Where nearly all of the job's time was too short the trial may be the reason, since it may be longer than any
+        job. Where it was begun late, or somebody wanted the job's place, it is not. What was given back by others already, since this worker's
         job is over, is left as they have judged it.
         """
         self.refresh()
@@ -337,7 +353,8 @@ class Store:
             had = now - self.snapshot.begun(n)
             text = f"the job's time was over after {in_words(had)} of this trial" if late else why
             short = had if late else msgspec.UNSET
-            events.append(Released(n=n, a=a, why=text, blame=late, t=now, short=short))
+            blame = late and had >= _WHOLE * self.walltime.span
+            events.append(Released(n=n, a=a, why=text, blame=blame, t=now, short=short))
         if events:
             self.write(events, durable=True)
 

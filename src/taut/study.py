@@ -120,17 +120,30 @@ class Study:
         self._begin(place, define, clock)
 
     @classmethod
-    def of(cls, path: Path, definition: Definition | None = None, clock: Clock | None = None) -> Study:
-        """Create or resume the study in `path` from a whole definition; None resumes what is there."""
+    def of(
+        cls,
+        path: Path,
+        definition: Definition | None = None,
+        clock: Clock | None = None,
+        hold: bool = False,
+    ) -> Study:
+        """Create or resume the study in `path` from a whole definition; None resumes what is there.
+
+        hold: nothing is written, not even a changed definition, before `store.save`.
+        """
         study = cls.__new__(cls)
-        study._begin(path, lambda now: definition or now, clock)
+        study._begin(path, lambda now: definition or now, clock, hold)
         return study
 
     def _begin(
-        self, path: Path | None, define: Callable[[Definition | None], Definition | None], clock: Clock | None
+        self,
+        path: Path | None,
+        define: Callable[[Definition | None], Definition | None],
+        clock: Clock | None,
+        hold: bool = False,
     ) -> None:
         self._path = path
-        self.store = open_store(path, define, clock or WallClock())
+        self.store = open_store(path, define, clock or WallClock(), hold)
         self._desk = AskTell(self.store)
         weakref.finalize(self._desk, self.store.close)  # which live trials hold as well
 

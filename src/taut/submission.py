@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from taut import allocation
-from taut.errors import InputError
-from taut.jobplan import Planned, progress, words
+from taut.errors import InputError, StudyError
+from taut.jobplan import Planned, Step, progress, words
 from taut.liveness import user
 from taut.slurm import script
 from taut.slurm.calls import NoAnswer, SlurmError, call
@@ -18,7 +18,7 @@ from taut.slurm.jobs import FINAL, SQUEUE, Job, parse_squeue
 from taut.slurm.rounds import Rounds, Submission
 from taut.snapshot import Snapshot
 
-__all__ = ["active", "check", "stalled", "submit", "wind_down"]
+__all__ = ["active", "check", "follow", "stalled", "submit", "takes_successor", "wind_down"]
 
 # Complaints of `sbatch --test-only` about what can be had later: such a job is taken, and waits.
 _TRANSIENT = (
@@ -53,7 +53,20 @@ def check(planned: Planned) -> None:
 
     Raises `InputError` with what it says.
     """
-    step = planned.steps[0]
+    if complaint := _complaint(planned, planned.steps[0]):
+        raise InputError(
+            f"sbatch refuses the job: {complaint}; mend what it names (scontrol show partition, sinfo -o '%f' and "
+            "sbatch --help say what there is)",
+            ("on", "slurm"),
+        )
+
+
+def takes_successor(planned: Planned) -> bool:
+    """Whether sbatch would take the last step."""
+    return _complaint(planned, planned.steps[-1]) is None
+
+
+def _complaint(planned: Planned, step: Step) -> str | None:
     environment = script.submit_environment(planned.settings, os.environ)
     try:
         call("sbatch", "--test-only", env=environment, text=step.script)
@@ -61,11 +74,8 @@ def check(planned: Planned) -> None:
         raise
     except SlurmError as error:
         if not any(text in str(error) for text in _TRANSIENT):
-            raise InputError(
-                f"sbatch refuses the job: {str(error).removeprefix('sbatch: ')}; mend what it names (scontrol show "
-                "partition, sinfo -o '%f' and sbatch --help say what there is)",
-                ("on", "slurm"),
-            ) from None
+            return str(error).removeprefix("sbatch: ")
+    return None
 
 
 def submit(planned: Planned, rounds: Rounds, now: float) -> list[Submission]:
@@ -74,25 +84,48 @@ def submit(planned: Planned, rounds: Rounds, now: float) -> list[Submission]:
     Raises `StudyError` with what sbatch said; what was submitted before stands in the records.
     """
     done: list[Submission] = []
-    environment = script.submit_environment(planned.settings, os.environ)
     for step in planned.steps:
         record = msgspec.structs.replace(step.record, t=now + len(done) * 1e-3)
         if record.kind == "job":
             rounds.begin(record.round)
-        place = rounds.place(record.round)
-        (place / f"{record.kind}.sh").write_text(step.script, encoding="utf-8")
-        rounds.write(record)
+        before = [done[-1].job or 0] if done else []
         try:
-            said = call(*words(step, place, done[-1].job if done else None), env=environment)
-        except NoAnswer:
-            raise
-        except SlurmError:
-            rounds.withdraw(record)
-            raise
-        record = msgspec.structs.replace(record, job=int(said.strip().partition(";")[0]))
-        rounds.write(record)
-        done.append(record)
+            done.append(_submit(step._replace(record=record), planned, rounds, before))
+        except SlurmError as error:
+            if not done:
+                raise
+            jobs = ", ".join(str(one.job) for one in done)
+            raise StudyError(
+                f"job {jobs} is on the queue, and the one that is to follow was not taken: {error}; "
+                "type the same taut run again, at the latest when they have ended"
+            ) from error
     return done
+
+
+def follow(planned: Planned, rounds: Rounds, jobs: Sequence[Job], now: float) -> Submission:
+    """Submit a successor behind jobs that have none."""
+    last = planned.steps[-1]
+    record = msgspec.structs.replace(last.record, round=rounds.latest, t=now)
+    numbers = sorted({job.array or job.id for job in jobs})
+    return _submit(last._replace(record=record), planned, rounds, numbers)
+
+
+def _submit(step: Step, planned: Planned, rounds: Rounds, before: Sequence[int]) -> Submission:
+    """Submit one job; its record with its number. before: the jobs that it waits for."""
+    record, place = step.record, rounds.place(step.record.round)
+    (place / f"{record.kind}.sh").write_text(step.script, encoding="utf-8")
+    rounds.write(record)
+    environment = script.submit_environment(planned.settings, os.environ)
+    try:
+        said = call(*words(step, place, ":".join(map(str, before))), env=environment)
+    except NoAnswer:  # it may have been taken: the next run looks for its name
+        raise
+    except SlurmError:
+        rounds.withdraw(record)
+        raise
+    record = msgspec.structs.replace(record, job=int(said.strip().partition(";")[0]))
+    rounds.write(record)
+    return record
 
 
 def stalled(rounds: Rounds, snapshot: Snapshot) -> str | None:
@@ -116,9 +149,12 @@ def wind_down(folder: Path, done: bool) -> None:
         return
     records = rounds.all()
     own = next((one for one in records if one.kind == "job" and mine.label.startswith(f"{one.job}_")), None)
-    if own is None or not rounds.first(own.round, "done" if done else "nothing-to-start"):
+    what = "done" if done else "nothing-to-start"
+    if own is None or not rounds.first(own.round, what):
         return
     waiting = [one for one in records if one.round >= own.round] if done else [own]
     numbers = [str(one.job) for one in waiting if one.job is not None]
-    with contextlib.suppress(SlurmError):  # they may have left the queue
+    try:
         call("scancel", "--quiet", "--state=PENDING", *numbers)
+    except SlurmError:  # the next worker that ends tries again
+        rounds.again(own.round, what)

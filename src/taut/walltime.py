@@ -19,6 +19,7 @@ class Walltime:
     """How long this process may work, and who asked it to leave.
 
     ends: end of the job, seconds since the epoch; infinite where there is none, or it is not known yet.
+    span: seconds from the beginning of this process to there.
     notice: seconds before the end at which running trials are asked to checkpoint. grace: seconds between a
     request to end at once (SIGTERM) and the moment at which Slurm kills.
 
@@ -27,7 +28,7 @@ class Walltime:
 
     def __init__(self, ends: float = math.inf, notice: float = 120.0, grace: float = 20.0) -> None:
         self._began = time.time()
-        self.ends = ends
+        self.until(ends)
         self.notice = notice
         self.grace = grace
         self.hooks: list[
@@ -55,10 +56,10 @@ class Walltime:
         for hook in self.hooks:
             hook()
 
-    @property
-    def span(self) -> float:
-        """Seconds from the beginning of this process to the end of its job."""
-        return self.ends - self._began
+    def until(self, ends: float) -> None:
+        """Learn when the job ends."""
+        self.ends = ends
+        self.span = ends - self._began
 
     @property
     def left(self) -> float:
@@ -68,7 +69,7 @@ class Walltime:
     @property
     def leaving(self) -> str | None:
         """Why this worker starts nothing more; None while it may."""
-        if self._asked is None and self.left < self.notice:
+        if self._asked is None and self.ends != math.inf and self.left < self.notice:
             self.ask(f"its job ends in {in_words(max(self.left, 0.0))}")
         return self._asked
 

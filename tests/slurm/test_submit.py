@@ -158,12 +158,12 @@ exec PYTHON -m taut worker HOME/runs/demo --workers 1 --mode async --notice 75s 
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=1
-#SBATCH --time=00:10:00
+#SBATCH --time=00:05:00
 #SBATCH --signal=B:USR1@75
 #SBATCH --requeue
 
 # When this job ends, in seconds since 1970; Slurm says so itself from 23.02 on.
-export SLURM_JOB_END_TIME=${SLURM_JOB_END_TIME:-$(( $(date +%s) + 600 ))}
+export SLURM_JOB_END_TIME=${SLURM_JOB_END_TIME:-$(( $(date +%s) + 300 ))}
 
 # exec: the command takes the shell's place, so that Slurm's signals reach it.
 exec PYTHON -m taut run HOME/runs/demo --on slurm
@@ -183,7 +183,7 @@ def test_it_submits_and_the_jobs_carry_the_study_to_its_end(home: Path, slurm: C
         "nothing here needs to stay; look at it with: taut status HOME/runs/demo\n"
     )
     again = taut(home, "run", "study.toml", "--on", "slurm")
-    assert "has jobs already" in again and "nothing is submitted" in again
+    assert "has jobs already" in again and "no more are submitted" in again
     wait(home, 6)
     slurm.wait_idle()
     assert slurm.run("squeue", "-h") == "", "what waited in vain was cancelled"
@@ -317,3 +317,38 @@ def test_a_dead_controller_is_said_and_nothing_is_left(
     said = taut(home, "run", "study.toml", "--on", "slurm", code=1)
     assert "Unable to contact slurm controller" in said
     assert not (home / "runs").exists()
+
+
+def test_what_is_refused_or_only_shown_changes_no_study(home: Path, slurm: Cluster) -> None:
+    taut(home, "run", "study.toml", "--trials", "1")
+    before = sorted((home / "runs/demo/definition").iterdir())
+    taut(home, "run", "study.toml", "--on", "slurm", "--trials", "9", "--dry-run")
+    said = taut(home, "run", "study.toml", "--on", "slurm", "--trials", "9", "--gpu-hours", "0.001", code=2)
+    assert "the jobs ask for no GPU" in said
+    edit(home, 'time = "5m"', 'time = "50d"')
+    taut(home, "run", "study.toml", "--on", "slurm", code=2)
+    assert sorted((home / "runs/demo/definition").iterdir()) == before
+
+
+def test_a_short_partition_has_a_short_successor(home: Path, slurm: Cluster) -> None:
+    edit(home, 'time = "5m"', 'time = "2m"\npartition = "short"')
+    taut(home, "run", "study.toml", "--on", "slurm")
+    record = next(one for one in Rounds(home / "runs/demo/slurm").all() if one.kind == "next")
+    assert "TimeLimit=00:02:00" in slurm.run("scontrol", "show", "job", str(record.job))
+
+
+def test_jobs_without_a_successor_are_given_one(home: Path, slurm: Cluster) -> None:
+    full = slurm.run(
+        "sbatch", "--parsable", "--array=0-3", "--exclusive", "-o/dev/null", "--wrap=sleep 99"
+    ).strip()
+    taut(home, "run", "study.toml", "--on", "slurm")
+    rounds = Rounds(home / "runs/demo/slurm")
+    first = rounds.all()[-1]
+    assert first.kind == "next"
+    slurm.run("scancel", str(first.job))
+    said = taut(home, "run", "study.toml", "--on", "slurm", "--trials", "7")
+    assert "was missing: it follows" in said
+    second = rounds.all()[-1]
+    assert second.kind == "next" and second.job != first.job and second.round == first.round
+    slurm.run("scancel", full)
+    wait(home, 7)

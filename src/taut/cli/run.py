@@ -206,5 +206,6 @@ def _submit(
     from taut.cli.submit import requested, submit
 
     definition = requested(definition, workers, mode, gpu_hours)
-    check_command(definition, folder)
+    if not definition.on["slurm"].get("container"):  # what is in the image cannot be seen from here
+        check_command(definition, folder)
     return submit(definition, folder, dry_run, project, keep)

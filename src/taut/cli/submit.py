@@ -63,26 +63,17 @@ def submit(
         )
     folder = folder.absolute()
     rounds = Rounds(folder / "slurm")
-    study = Study.of(folder, definition)
+    study = Study.of(folder, definition, hold=True)
     try:
         if study.store.done:
             click.echo(f"the study in {folder} is finished; nothing is submitted")
             return 0
         number = rounds.latest + 1
         there = submission.active(rounds, study.definition.name)
-        if there:
-            _say_active(there, folder)
-            return 0
-        if problem := submission.stalled(rounds, study.snapshot):
+        if not there and (problem := submission.stalled(rounds, study.snapshot)):
             click.echo(f"taut: {problem}", err=True)
             return 1
-        lives = accounts.ask([entry.job for entry in entries(rounds)]) or []
-        site = limits.read(user())
-        if site.config is None:
-            call("scontrol", "show", "config")  # which says why
-            raise SlurmError("Slurm did not say how it is configured; try again")
-        planned = plan(study.definition, study.snapshot, folder, site, lives, number)
-        submission.check(planned)
+        planned = _plan(study, folder, rounds, number, fresh=not there)
         for note in planned.notes:
             click.echo(f"note: {note}", err=True)
         if dry_run:
@@ -92,11 +83,32 @@ def submit(
             _freeze(project, folder)
         study.store.save()
         keep()
-        done = submission.submit(planned, rounds, time.time())
-        _say_submitted(study, folder, rounds, done)
+        if not there:
+            _say_submitted(study, folder, rounds, submission.submit(planned, rounds, time.time()))
+            return 0
+        _say_active(there, folder)
+        if not any(job.name.endswith(".next") for job in there):
+            record = submission.follow(planned, rounds, there, time.time())
+            click.echo(f"job {record.job} was missing: it follows, and submits what is then left")
         return 0
     finally:
         study.close()
+
+
+def _plan(study: Study, folder: Path, rounds: Rounds, number: int, fresh: bool) -> Planned:
+    """The jobs to submit, which the cluster would take. fresh: none of the study's are on the queue."""
+    site = limits.read(user())
+    if site.config is None:
+        call("scontrol", "show", "config")  # which says why
+        raise SlurmError("Slurm did not say how it is configured; try again")
+    lives = None
+    if fresh:
+        lives = accounts.ask([entry.job for entry in entries(rounds)]) or []
+    planned = plan(study.definition, study.snapshot, folder, site, lives, number)
+    submission.check(planned)
+    if not submission.takes_successor(planned):
+        planned = plan(study.definition, study.snapshot, folder, site, lives, number, lean=False)
+    return planned
 
 
 def _freeze(project: Path, folder: Path) -> None:
@@ -147,7 +159,7 @@ def _say_active(jobs: list[Job], folder: Path) -> None:
     numbers = ", ".join(value_text(number) for number in sorted({job.array or job.id for job in jobs}))
     click.echo(
         f"the study in {folder} has jobs already ({numbers}): {running} running, {len(jobs) - running} waiting; "
-        "nothing is submitted"
+        "no more are submitted; what was changed holds for them, and for later rounds"
     )
     waiting = [job for job in jobs if job.state == "PENDING" and not job.name.endswith(".next")]
     for reason in sorted({job.reason for job in waiting if job.reason}):

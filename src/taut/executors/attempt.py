@@ -108,7 +108,7 @@ class Attempt:
         something since it was asked.
         """
         now = contents(self.checkpoint)
-        if not now or self._timed_out:
+        if not any(checkpoints.whole(self.checkpoint)) or self._timed_out:
             return False
         again = not complete or self.process.returncode == _AGAIN
         return again or (self._before is not None and now != self._before)
