@@ -193,8 +193,20 @@ def test_hours_count_the_time_in_which_something_ran() -> None:
     assert ask(snapshot, now=1e9, frontier=3) == Claim(9)  # nobody has been working since
 
 
+def test_hours_count_every_attempt() -> None:
+    saved = Released(n=0, a=0, why="paused", blame=False, t=1800.0, kept=True, had=1800.0)
+    stopped = Released(n=0, a=1, why="it was interrupted", blame=False, t=6000.0, had=1000.0)
+    snapshot = seen([started(0, t=0), saved, started(0, 1, t=5000), stopped], hours=1, trials=2)
+    assert isinstance(ask(snapshot, now=7000, frontier=1), Start)
+    snapshot.apply(0, [started(0, 2, t=7000)])
+    assert ask(snapshot, now=7799, frontier=1) == Claim(2)
+    assert isinstance(ask(snapshot, now=7801, frontier=1), Done)
+
+
 spans = st.lists(
-    st.tuples(st.integers(0, 50), st.integers(0, 20), st.sampled_from(["finished", "running", "waiting"])),
+    st.tuples(
+        st.integers(0, 50), st.integers(0, 20), st.sampled_from(["finished", "running", "waiting", "saved"])
+    ),
     max_size=8,
 )
 
@@ -212,11 +224,15 @@ def test_hours_are_the_length_of_the_union_of_all_runs(
             busy.update(range(begin, begin + length))
         elif state == "waiting":
             events.append(released(n, t=begin + length))
+        elif state == "saved":
+            end, had = float(begin + length), float(length)
+            events.append(Released(n=n, a=0, why="saved", blame=False, t=end, kept=True, had=had))
+            busy.update(range(begin, begin + length))
         else:
             busy.update(range(begin, now))
     snapshot = seen(events, hours=bound / 3600)
     if abs(len(busy) - bound) > 0:  # equality is a matter of rounding
-        waiting = any(state == "waiting" for *_, state in spans)
+        waiting = any(state in ("waiting", "saved") for *_, state in spans)
         decision = ask(snapshot, now=float(now), frontier=len(spans))
         assert isinstance(decision, Done) == (len(busy) > bound)
         assert isinstance(decision, (Done, Start if waiting else Claim))
@@ -414,39 +430,39 @@ def took(*seconds: float) -> list[Event]:
 
 def test_a_trial_that_will_not_fit_is_not_started() -> None:
     snapshot = seen(took(*[100.0] * 10), trials=20)
-    assert isinstance(ask(snapshot, now=1000.0, held=[10], frontier=11, ends=1300.0, span=900.0), Start)
-    done = ask(snapshot, now=1000.0, held=[10], frontier=11, ends=1105.0, span=900.0)
+    assert isinstance(ask(snapshot, now=1000.0, held=[10], frontier=11, ends=1300.0, whole=810.0), Start)
+    done = ask(snapshot, now=1000.0, held=[10], frontier=11, ends=1105.0, whole=810.0)
     assert isinstance(done, Done) and "too short" in done.why and "1 min 45 s" in done.why
 
 
 def test_a_fresh_job_starts_a_trial_whatever_is_feared() -> None:
     """No other job has more time, so holding it back would end the study."""
     snapshot = seen(took(1800.0), trials=20)  # 30 min, so perhaps 80 min
-    fresh = ask(snapshot, now=0.0, held=[1], frontier=2, ends=3600.0, span=3610.0)
+    fresh = ask(snapshot, now=0.0, held=[1], frontier=2, ends=3600.0, whole=3249.0)
     assert isinstance(fresh, Start)
-    late = ask(snapshot, now=0.0, held=[1], frontier=2, ends=2400.0, span=3610.0)
+    late = ask(snapshot, now=0.0, held=[1], frontier=2, ends=2400.0, whole=3249.0)
     assert isinstance(late, Done)
 
 
 def test_while_nothing_is_known_a_trial_is_started_at_any_time() -> None:
-    assert isinstance(ask(seen([], trials=2), now=0.0, held=[0], frontier=1, ends=1.0, span=900.0), Start)
+    assert isinstance(ask(seen([], trials=2), now=0.0, held=[0], frontier=1, ends=1.0, whole=810.0), Start)
 
 
 def test_trials_that_save_themselves_are_started_whenever_there_is_time() -> None:
     saved = Released(n=10, a=0, why="paused", blame=False, t=50.0, kept=True)
     snapshot = seen([*took(*[100.0] * 10), started(10), saved], trials=20)
     assert snapshot.state[10] == State.PAUSED
-    assert begins(ask(snapshot, now=1000.0, frontier=11, ends=1020.0, span=900.0)) == ([10], 1)
+    assert begins(ask(snapshot, now=1000.0, frontier=11, ends=1020.0, whole=810.0)) == ([10], 1)
 
 
 def test_a_trial_that_ran_out_of_time_waits_for_more_of_it() -> None:
-    short = Released(n=0, a=0, why="the job's time was over", blame=True, t=90.0, short=90.0)
+    short = Released(n=0, a=0, why="the job's time was over", blame=True, t=90.0, had=90.0, short=True)
     snapshot = seen([started(0), short], trials=3)
-    assert begins(ask(snapshot, now=0.0, frontier=1, ends=95.0, span=100.0)) == ([0], 1)  # a fresh job
-    assert begins(ask(snapshot, now=0.0, frontier=1, ends=190.0, span=900.0)) == ([0], 1)
+    assert begins(ask(snapshot, now=0.0, frontier=1, ends=95.0, whole=90.0)) == ([0], 1)  # a fresh job
+    assert begins(ask(snapshot, now=0.0, frontier=1, ends=190.0, whole=810.0)) == ([0], 1)
     # Where there is hardly more time than it had, or less, another trial is begun rather.
-    assert ask(snapshot, now=0.0, frontier=1, ends=120.0, span=900.0) == Claim(3)
-    assert ask(snapshot, now=0.0, frontier=1, ends=60.0, span=60.0) == Claim(3)
+    assert ask(snapshot, now=0.0, frontier=1, ends=120.0, whole=810.0) == Claim(3)
+    assert ask(snapshot, now=0.0, frontier=1, ends=60.0, whole=54.0) == Claim(3)
 
 
 def test_a_job_takes_part_in_one_batch() -> None:

@@ -105,7 +105,7 @@ def test_a_budget_of_gpu_hours_is_never_exceeded(tmp_path: Path) -> None:
 def test_what_was_used_and_is_reserved_counts(tmp_path: Path) -> None:
     rounds = Rounds(tmp_path / "study" / "slurm")
     rounds.begin(0)
-    rounds.write(Submission("job", 0, "x", 3, 3, 2, 1, 30, 1, 0, 1.0, job=50))
+    rounds.write(Submission("job", 0, "x", 3, 3, 2, 1, 30, 1, 0, t=1.0, job=50))
     lives = [
         Life(id=51, life=0, state="COMPLETED", array=50, task=0, elapsed=900, gpus=2, minutes=30),  # 0.5
         Life(id=52, life=0, state="RUNNING", array=50, task=1, elapsed=60, gpus=2, minutes=30),  # 1.0 at most

@@ -69,6 +69,9 @@ def everything(snapshot: Snapshot) -> dict[str, Any]:
         "saves": [snapshot.saves, snapshot.blames],
         "short": [snapshot.fell_short(n) for n in every],
         "durations": repr(snapshot.durations.tolist()),
+        "spells": repr(
+            sorted(zip(*(column.tolist() for column in snapshot.spells(10.0)), strict=True), key=repr)
+        ),
         "params": [snapshot.params(n) for n in every],
         "reports": reports,
         "records": [str(record) for record in snapshot.records(snapshot.known)],
@@ -105,7 +108,8 @@ def streams(draw: st.DrawFn) -> Streams:
                 blame=draw(st.booleans()),
                 t=draw(time),
                 kept=draw(st.sampled_from([UNSET, True])),
-                short=draw(st.sampled_from([UNSET, 1.0, 2.0])),
+                had=draw(st.sampled_from([UNSET, 0.1, 0.2, 1.0])),
+                short=draw(st.sampled_from([UNSET, True])),
             )
             for w in draw(st.sets(writer, min_size=1)):
                 events = writers[w]
@@ -233,10 +237,10 @@ def test_columns_that_somebody_holds_are_not_changed_by_growth() -> None:
 
 
 def test_an_attempt_that_saved_itself_is_paused_and_goes_on_as_the_next() -> None:
-    saved = Released(n=0, a=0, why="its job ends in 60 s", blame=False, t=2.0, kept=True)
+    saved = Released(n=0, a=0, why="its job ends in 60 s", blame=False, t=2.0, kept=True, had=1.0)
     snapshot = fold((0, [started(0), saved]))
     assert snapshot.state[0] == State.PAUSED and snapshot.saves == 1
-    assert snapshot.next_attempt(0) == 1
+    assert snapshot.next_attempt(0) == 1 and snapshot.spent(0) == 1.0
     # What others say of the same attempt, whose worker then left, changes nothing.
     snapshot.apply(1, [released(0, blame=True, t=9.0)])
     assert snapshot.state[0] == State.PAUSED
@@ -244,10 +248,61 @@ def test_an_attempt_that_saved_itself_is_paused_and_goes_on_as_the_next() -> Non
     (record,) = snapshot.records([0])
     assert (record.state, record.error) == ("complete", None)
     assert record.interruptions == ["attempt 0: its job ends in 60 s"]
-    assert snapshot.durations.size == 0, "half a trial says nothing about how long one takes"
+    assert (record.duration, record.spent) == (2.0, 3.0) and snapshot.durations.tolist() == [3.0]
+
+
+def test_a_paused_trial_stays_paused_when_its_next_attempt_was_claimed_and_not_begun() -> None:
+    saved = Released(n=0, a=0, why="saved", blame=False, t=2.0, kept=True, had=1.0)
+    snapshot = fold((0, [started(0), saved]), (1, [released(0, 1, blame=False, why="did not begin it")]))
+    assert snapshot.state[0] == State.PAUSED and snapshot.next_attempt(0) == 2
+    (record,) = snapshot.records([0])
+    assert record.error == "saved" and len(record.interruptions) == 2
+
+
+def lost(n: int, a: int, t: float, had: float) -> Released:
+    return Released(n=n, a=a, why="it was interrupted", blame=False, t=t, had=had)
+
+
+def test_the_time_of_every_attempt_is_known_and_whether_it_was_of_use() -> None:
+    saved = Released(n=0, a=0, why="saved", blame=False, t=11.0, kept=True, had=10.0)
+    one = [started(0, 0, t=1.0), saved]
+    two: list[Event] = [started(0, 1, t=20.0), lost(0, 1, 25.0, 5.0)]
+    three: list[Event] = [started(0, 2, t=30.0), finished(0, 2, t=37.0, loss=1.0), started(1, t=40.0)]
+    four: list[Event] = [started(2, t=40.0), released(2, t=44.0)]  # nobody knows when it died
+    snapshot = fold((2, [*three, *four]), (0, one), (1, two))
+    rows = sorted(zip(*(column.tolist() for column in snapshot.spells(50.0)), strict=True))
+    assert rows == [
+        (0, 0, 1.0, 11.0, False),
+        (0, 1, 20.0, 25.0, True),
+        (0, 2, 30.0, 37.0, False),
+        (1, 2, 40.0, 50.0, False),
+    ]
+    assert [record.spent for record in snapshot.records([0, 1, 2])] == [22.0, 0.0, 0.0]
+    assert snapshot.durations.size == 0, "attempt 1 was thrown away, so the sum says nothing"
+
+
+def test_a_trial_that_was_given_up_counts_once_and_as_lost() -> None:
+    events: list[Event] = []
+    for a in range(2):
+        ended = Released(n=0, a=a, why="gone", blame=True, t=10.0 * a + 5.0, had=5.0)
+        events += [started(0, a, t=10.0 * a), ended]
+    snapshot = fold((0, events))
+    assert snapshot.state[0] == State.FAILED
+    assert sorted(snapshot.spells(99.0).begin.tolist()) == [0.0, 10.0]
+    assert snapshot.spells(99.0).lost.all() and snapshot.spent(0) == 10.0
+
+
+def test_what_the_attempt_s_own_worker_says_goes_before_what_others_say() -> None:
+    own: tuple[int, list[Event]] = (0, [started(0), lost(0, 0, 3.0, 2.0)])
+    other: tuple[int, list[Event]] = (1, [released(0, blame=True, t=9.0)])
+    for snapshot in (fold(own, other), fold(other, own)):
+        assert snapshot.interruptions(0) == ["attempt 0: it was interrupted"] and snapshot.spent(0) == 2.0
 
 
 def test_the_longest_time_that_was_not_enough() -> None:
-    short = [Released(n=0, a=a, why="short", blame=True, t=3.0, short=s) for a, s in enumerate((50.0, 40.0))]
+    short = [
+        Released(n=0, a=a, why="short", blame=True, t=3.0, had=had, short=True)
+        for a, had in enumerate((50.0, 40.0))
+    ]
     assert fold((0, [started(0), short[0], started(0, 1), short[1]])).fell_short(0) == 50.0
-    assert fold((0, [started(0), released(0)])).fell_short(0) == 0.0
+    assert fold((0, [started(0), lost(0, 0, 3.0, 60.0)])).fell_short(0) == 0.0

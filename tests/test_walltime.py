@@ -52,10 +52,10 @@ def test_the_end_of_the_job() -> None:
 def test_it_leaves_when_notice_is_due_and_is_over_just_before_the_end() -> None:
     now = time.time()
     far, near, past = (Walltime(now + left, notice=60.0) for left in (100.0, 30.0, 2.0))
-    assert (far.leaving, far.over) == (None, False)
-    assert near.leaving is not None and "its job ends in" in near.leaving and not near.over
+    assert (far.leaving(), far.over) == (None, False)
+    assert near.leaving() is not None and "its job ends in" in near.leaving() and not near.over
     assert past.over and past.late
-    assert Walltime().leaving is None and not Walltime().over
+    assert Walltime().leaving() is None and not Walltime().over
 
 
 def test_a_request_to_end_at_once_gives_the_grace_and_no_more() -> None:
@@ -63,7 +63,7 @@ def test_a_request_to_end_at_once_gives_the_grace_and_no_more() -> None:
     asked: list[int] = []
     walltime.hooks.append(lambda: asked.append(1))
     walltime.ask("preempted", at_once=True)
-    assert walltime.leaving == "preempted" and asked == [1]
+    assert walltime.leaving() == "preempted" and asked == [1]
     assert not walltime.over
     time.sleep(0.2)
     assert walltime.over and not walltime.late
@@ -72,7 +72,7 @@ def test_a_request_to_end_at_once_gives_the_grace_and_no_more() -> None:
 def test_the_first_reason_stands() -> None:
     walltime = Walltime(time.time() + 10.0, notice=60.0)
     walltime.ask("its job was given notice to end")
-    assert walltime.leaving == "its job was given notice to end"
+    assert walltime.leaving() == "its job was given notice to end"
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_signals_in_a_job_ask_first_and_end_after_the_grace() -> None:
     walltime = Walltime(grace=-1.8)  # the second request comes 2 s after the grace
     with pytest.raises(SystemExit), Interrupts(walltime) as interrupts:
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert walltime.leaving == "its job was given notice to end"
+        assert walltime.leaving() == "its job was given notice to end"
         assert not interrupts.seen
         os.kill(os.getpid(), signal.SIGTERM)
         assert interrupts.seen

@@ -102,7 +102,7 @@ class AskTell:
         return False
 
     def should_checkpoint(self, trial: Trial) -> bool:
-        return self._store.walltime.leaving is not None
+        return self._store.walltime.leaving() is not None
 
     def pause(self, trial: Trial) -> None:
         with self._store.lock:

@@ -26,7 +26,7 @@ from taut.trial import State
 __all__ = ["Claim", "Decision", "Done", "Hands", "Proposals", "Start", "Wait", "decide"]
 
 _AHEAD = 256  # trials whose parameters are worked out at once, at most
-_WHOLE = 0.9  # of a job's time is as good as all of it
+_NEARLY = 0.9  # of the time that a trial had before may be enough for it
 
 
 class Start(NamedTuple):
@@ -67,8 +67,8 @@ class Hands(NamedTuple):
 
     held: trial numbers that it has claimed and not used. frontier: every number below is claimed by
     somebody. taken: (number, attempt) pairs that others hold. within: numbers from here on are not for this worker.
-    ends: when this worker has to leave; span: how many seconds it has in all. No trial is started that will probably not be
-    finished by then, unless nearly all of the span is left, so that no other worker had more. batch: trials start in groups of so
+    ends: when this worker has to leave; whole: seconds that are as good as all that a fresh one has. No trial is started
+    that will probably not be finished by then, unless the whole is left, so that no other worker has more. batch: trials start in groups of so
     many, the next group when the one before is finished; 1 is sequential, 0 is asynchronous. free: how many
     trials it could start now.
     """
@@ -80,7 +80,7 @@ class Hands(NamedTuple):
     free: int = 1
     within: float = math.inf
     ends: float = math.inf
-    span: float = math.inf
+    whole: float = math.inf
 
 
 class Proposals:
@@ -155,7 +155,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         return Done(enough)
 
     left = hands.ends - now
-    if left < _WHOLE * hands.span and not snapshot.saves:
+    if left < hands.whole and not snapshot.saves:
         needs = proposals.needs(snapshot, left)
         if left < needs:
             return Done(
@@ -165,7 +165,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         attempt = snapshot.next_attempt(n)
         if n >= limit or (n, attempt) in hands.taken or not _open(snapshot, n, hands.batch):
             continue
-        if snapshot.state[n] == State.PAUSED or left >= _again(snapshot.fell_short(n), hands.span):
+        if snapshot.state[n] == State.PAUSED or left >= _again(snapshot.fell_short(n), hands.whole):
             return Start([n], attempt, [snapshot.params(n) or proposals.params(snapshot, n)])
     limit = min(limit, hands.within)
     if hands.held:
@@ -185,12 +185,12 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     return Wait("the last trials are with other workers", idle=True)
 
 
-def _again(short: float, span: float) -> float:
+def _again(short: float, whole: float) -> float:
     """Seconds that must be left for a trial to be tried again for which `short` seconds were not enough.
 
     Twice as many, so that it is not begun at the end of one job after the other; or a job that is as good as fresh.
     """
-    return max(_WHOLE * short, min(2.0 * short, _WHOLE * span))
+    return max(_NEARLY * short, min(2.0 * short, whole))
 
 
 def _enough(snapshot: Snapshot, proposals: Proposals, now: float) -> str | None:
@@ -221,14 +221,9 @@ def _busy(snapshot: Snapshot, now: float, limit: float) -> bool:
     """Whether at least one trial was running during `limit` seconds or more."""
     if now - snapshot.first_start < limit:
         return False
-    begun = snapshot.started
-    known = ~np.isnan(begun)
-    start = begun[known]
-    order = np.argsort(start, kind="stable")
-    start = start[order]
-    waiting = np.isin(snapshot.state[known][order], (State.WAITING, State.PAUSED))
-    end = np.where(np.isnan(snapshot.finished[known][order]), now, snapshot.finished[known][order])
-    end = np.maximum.accumulate(np.where(waiting, start, end))
+    ran = snapshot.spells(now)
+    order = np.argsort(ran.begin, kind="stable")
+    start, end = ran.begin[order], np.maximum.accumulate(ran.end[order])
     # Each interval adds what reaches beyond everything that began before it.
     before = np.concatenate(([-np.inf], end[:-1]))
     return bool(np.maximum(end - np.maximum(start, before), 0.0).sum() >= limit)

@@ -127,8 +127,8 @@ class Released(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="releas
 
     `blame` is true where the trial may be the reason (its worker died), false where it is not
     (the user stopped the study, or the attempt never began). Blame is limited by `retries`. `kept` is true
-    where the attempt has saved itself, so that the next one goes on from its checkpoint. `short` is how many seconds the
-    attempt had, where they were not enough.
+    where the attempt has saved itself, so that the next one goes on from its checkpoint. `had` is how many seconds the
+    attempt ran, where its own worker tells; `short` is true where they were not enough, since the job's time was over.
     """
 
     n: int
@@ -137,7 +137,8 @@ class Released(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="releas
     blame: bool
     t: float
     kept: bool | msgspec.UnsetType = msgspec.UNSET
-    short: float | msgspec.UnsetType = msgspec.UNSET
+    had: float | msgspec.UnsetType = msgspec.UNSET
+    short: bool | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 

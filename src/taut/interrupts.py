@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import threading
@@ -15,6 +14,7 @@ from taut.walltime import Walltime
 
 __all__ = ["Interrupts"]
 
+_LOOK = 0.5  # seconds between two looks at the clock
 _MORE = 2.0  # seconds beyond the grace in which a worker may leave by itself
 
 
@@ -26,7 +26,8 @@ class Interrupts:
     interruption for the trial's fault. Handlers that the user has set stay as they are.
 
     In a job of a queue, SIGUSR1 (a notice before its end) asks trials to checkpoint; SIGTERM does, too, and raises
-    only when the grace is over that the queue gives.
+    only when the grace is over that the queue gives. A thread watches the clock, so that the end of the job is noticed
+    while the objective keeps the program busy.
 
     end: what raises instead of SystemExit, for programs that end in their own way; it then takes the place of
     handlers that are there.
@@ -37,44 +38,47 @@ class Interrupts:
     def __init__(self, walltime: Walltime, end: Callable[[], None] | None = None) -> None:
         self._walltime = walltime
         self._end = end
-        self._timers: list[threading.Timer] = []
+        self._left = threading.Event()
 
     def __enter__(self) -> Interrupts:
         self._before: dict[signal.Signals, Any] = {}
-        if self._walltime.ends < math.inf:  # also while the objective runs in this very thread
-            self._after(self._walltime.left - self._walltime.notice, lambda: self._walltime.leaving)
+        in_job = allocation.here() is not None
+        if in_job:
+            threading.Thread(target=self._watch, name="taut-walltime", daemon=True).start()
         if threading.current_thread() is threading.main_thread():
             for number, default in (
                 (signal.SIGINT, signal.default_int_handler),
                 (signal.SIGTERM, signal.SIG_DFL),
                 (signal.SIGUSR1, signal.SIG_DFL),
             ):
-                if number == signal.SIGUSR1 and allocation.here() is None:
+                if number == signal.SIGUSR1 and not in_job:
                     continue
                 if signal.getsignal(number) is default or (self._end and number == signal.SIGTERM):
                     self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for timer in self._timers:
-            timer.cancel()
+        self._left.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _after(self, seconds: float, act: Callable[[], object]) -> None:
-        timer = threading.Timer(max(seconds, 0.0), act)
-        timer.daemon = True
-        timer.start()
-        self._timers.append(timer)
+    def _watch(self) -> None:
+        """Notice the end of the job; after a SIGTERM, repeat it when the grace is over."""
+        walltime = self._walltime
+        while not self._left.wait(_LOOK):
+            walltime.leaving()
+            if walltime.overstayed(_MORE):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        job = allocation.here()
         if number == signal.SIGUSR1:
-            self._walltime.ask("its job was given notice to end")
-        elif number == signal.SIGTERM and (job := allocation.here()) is not None and not self.seen:
+            self._walltime.heed()
+        elif number == signal.SIGTERM and job is not None and not self.seen:
             self.seen = True
             why = allocation.ending(job) or "its job was told to end: preempted, cancelled or out of time"
             self._walltime.ask(why, at_once=True)
-            self._after(self._walltime.grace + _MORE, lambda: os.kill(os.getpid(), signal.SIGTERM))
         elif number == signal.SIGTERM:
             self.seen = True
             if self._end is not None:

@@ -21,7 +21,7 @@ from taut.slurm import ledger, limits, script
 from taut.slurm.jobs import Life
 from taut.slurm.limits import Checked, Request
 from taut.slurm.rounds import Rounds, Submission
-from taut.slurm.settings import Settings
+from taut.slurm.settings import NOTICE, Settings, usual_notice
 from taut.slurm.site import Site
 from taut.snapshot import Snapshot
 from taut.studyfile.slurm import settings as read_settings
@@ -91,12 +91,16 @@ def plan(
     batches = int(min(math.ceil(jobs / tasks) if jobs < math.inf else _AHEAD, _AHEAD)) if batch else 1
     checked = limits.check(_request(settings, tasks * batches, workers), site)
     notes = _notes(settings, checked)
+    if settings.time is None and settings.notice == NOTICE:
+        settings = msgspec.structs.replace(settings, notice=usual_notice(checked.minutes))
     settings = msgspec.structs.replace(settings, time=checked.minutes)
     tasks, batches = min(tasks, checked.tasks), max(min(batches, checked.tasks // tasks), 1)
     follower = _follower(settings, lean and _takes(_lean(settings), site))
     affordable = math.inf if lives is None else _affordable(definition, settings, follower, rounds, lives)
     if affordable < tasks * batches:
-        notes.append(f"the GPU-hours that are left pay for {affordable:.0f} jobs")
+        notes.append(
+            f"the GPU-hours that are left pay for {affordable:.0f} job{'s' if affordable >= 2 else ''}"
+        )
         tasks = int(min(tasks, affordable))
         batches = int(affordable // tasks)
     first = Submission(
@@ -110,6 +114,7 @@ def plan(
         minutes=settings.time,
         slots=settings.slots,
         progress=progress(snapshot),
+        finished=snapshot.n_finished,
     )
     return Planned(settings, _steps(first, batches, definition.name, settings, follower, folder, site), notes)
 
@@ -117,7 +122,11 @@ def plan(
 def _notes(settings: Settings, checked: Checked) -> list[str]:
     if not checked.tasks:
         raise InputError(
-            "no more jobs may be submitted now; wait for some to end, then try again", ("on", "slurm")
+            "no more jobs may be submitted now"
+            + "".join(f": {note}" for note in checked.notes[:1])
+            + "; wait for some to "
+            "end, then try again",
+            ("on", "slurm"),
         )
     length = (
         [] if settings.time or not checked.minutes else [f"time: {checked.minutes} min, {checked.source}"]

@@ -22,7 +22,7 @@ import msgspec
 from taut import allocation
 from taut.events import Opened
 
-__all__ = ["LEASE", "TRUSTED", "gone", "introduce", "local", "lost", "user"]
+__all__ = ["LEASE", "TRUSTED", "gone", "introduce", "local", "lost"]
 
 LEASE = 600.0  # seconds without a sign of life after which a writer on another host counts as dead
 TRUSTED = 6 * LEASE  # the same while the queue says that its job runs: the file system may hang
@@ -44,7 +44,7 @@ def introduce(now: float) -> Opened:
         space=space,
         pid=os.getpid(),
         born=_born(os.getpid()) or "",
-        user=user(),
+        user=_user(),
         environment=_environment(),
         t=now,
         job=allocation.here() or msgspec.UNSET,
@@ -150,8 +150,7 @@ def _processor() -> str:
     return platform.processor()
 
 
-def user() -> str:
-    """The name of the user whose process this is."""
+def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may have a user number without a name

@@ -6,6 +6,7 @@ in either version of their files.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Answer", "Program", "cores", "memory", "open_files"]
+__all__ = ["Answer", "Program", "cores", "kills", "memory", "open_files"]
 
 _GROUPS = Path("/sys/fs/cgroup")
 _SELF = Path("/proc/self/cgroup")
@@ -52,6 +53,35 @@ def memory() -> tuple[int, int] | None:
                 total = min(total, int(limit))
                 free = min(free, max(int(limit) - int(used) + _reclaimable(folder), 0))
     return free, total
+
+
+def kills() -> int | None:
+    """A count that grows when a process is killed for want of memory; None where the system keeps none.
+
+    It is about the processes in this one's control group and, in a job of Slurm, in all of the job's.
+    """
+    counts = [count for count in map(_killed, _counters()) if count is not None]
+    return sum(counts) if counts else None
+
+
+@functools.cache  # the hot path of short trials; a process stays in its group
+def _counters() -> tuple[Path, ...]:
+    """Files with the count of the innermost group that has one, and of a Slurm job's.
+
+    Version 2 counts in each group what happened further in, too; version 1 does not.
+    """
+    folders = list(_groups("memory"))
+    files = [folder / name for folder in folders for name in ("memory.events", "memory.oom_control")]
+    having = [file for file in files if _killed(file) is not None]
+    return *having[:1], *(file for file in having[1:] if file.parent.name.startswith("job_"))
+
+
+def _killed(file: Path) -> int | None:
+    for line in _text(file).splitlines():
+        key, _, count = line.partition(" ")
+        if key == "oom_kill":
+            return int(count)
+    return None
 
 
 def _reclaimable(folder: Path) -> int:

@@ -35,8 +35,8 @@ class Reaper:
             return
         self.reap()
         walltime, journal = self._store.walltime, self._store.journal
-        if math.isinf(walltime.ends):
-            walltime.until(journal.job_ends() or math.inf)
+        if (ends := journal.job_ends()) is not None:  # it may have been changed since
+            walltime.until(ends)
         if why := journal.dismissed():
             walltime.ask(f"{why}, so what is told here may no longer count")
         self._looked = time.monotonic()

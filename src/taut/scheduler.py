@@ -47,7 +47,8 @@ class Scheduler:
         """Ask about these writers' jobs, unless somebody has asked a moment ago. Returns at once."""
         jobs = {identity: who.user for who in writers if (identity := identify(who.job)) is not None}
         if jobs:
-            self._watch.look(set(jobs), set(jobs.values()), hurry=bool(self._missed))
+            hurry = any(time.time() - missed < _PATIENCE for missed in self._missed.values())
+            self._watch.look(set(jobs), set(jobs.values()), hurry)
 
     def lost(self, who: Opened) -> Loss | None:
         """Why the job of `who` is over as far as `who` is concerned; None if it is not, or nobody can tell."""

@@ -24,11 +24,12 @@ from taut.events import Closed, Event, Finished, Opened, Released, Reported, Sta
 from taut.space import Space
 from taut.trial import State, TrialRecord
 
-__all__ = ["Reports", "Snapshot"]
+__all__ = ["Reports", "Snapshot", "Spells"]
 
 FloatArray = NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
 _RUNNING = int(State.RUNNING)
+_OPEN = State.WAITING, State.PAUSED
 _STATES = {"complete": int(State.COMPLETE), "pruned": int(State.PRUNED), "failed": int(State.FAILED)}
 
 
@@ -39,6 +40,24 @@ class Reports(NamedTuple):
     step: FloatArray
     value: FloatArray
     time: FloatArray
+
+
+class Spells(NamedTuple):
+    """When trials ran, one row for each attempt whose length is known: columns of equal length.
+
+    writer: who ran it. begin, end: seconds since the epoch. lost: whether it has led to nothing, since the trial was
+    begun again from its start, or given up.
+    """
+
+    number: NDArray[np.int64]
+    writer: NDArray[np.int64]
+    begin: FloatArray
+    end: FloatArray
+    lost: NDArray[np.bool_]
+
+    @property
+    def seconds(self) -> FloatArray:
+        return self.end - self.begin
 
 
 class Snapshot:
@@ -73,7 +92,7 @@ class Snapshot:
         self._started, self._finished = array("d"), array("d")
         self.saves = self.blames = 0
         self._errors: dict[int, str] = {}
-        self._released: dict[int, dict[int, Released]] = {}
+        self._released: dict[int, dict[int, tuple[int, Released]]] = {}  # by trial and attempt: who said what
         self._codes: FloatArray = np.empty((0, len(self.space)))
         self._metrics: dict[str, FloatArray] = {}
         self._fresh_params: dict[int, dict[str, Any]] = {}
@@ -195,9 +214,9 @@ class Snapshot:
         self.saves += event.kept is True
         self.blames += event.blame
         # Several workers may see the same death; whatever the order, the same of their words is kept. What
-        # the attempt has said itself, that it saved what it had, goes before what others say of it.
-        if known is None or _weight(known) < _weight(event):
-            attempts[event.a] = event
+        # the attempt's own worker has said goes before what others say of it.
+        if known is None or _weight(*known) < _weight(writer, event):
+            attempts[event.a] = writer, event
             self._judge(n)
 
     def _judge(self, n: int) -> None:
@@ -213,9 +232,10 @@ class Snapshot:
         if not released or max(released) < attempt:
             self._move(n, State.RUNNING)
             return
-        last = released[max(released)]
+        # A later attempt that was claimed and never begun tells less than the one that ran.
+        _, last = released.get(attempt) or released[max(released)]
         self._errors[n] = last.why
-        blamed = sum(event.blame for event in released.values())
+        blamed = sum(event.blame for _, event in released.values())
         if blamed > self.definition.retries:
             self._finished[n] = last.t
             self._errors[n] = f"given up after {blamed} attempts: {last.why}"
@@ -359,7 +379,10 @@ class Snapshot:
 
     def where(self, *states: State) -> NDArray[np.int64]:
         """Numbers of the trials in any of `states`, ascending."""
-        if not any(self.counts[state] for state in states):
+        for state in states:
+            if self.counts[state]:
+                break
+        else:
             return np.empty(0, np.int64)
         return np.flatnonzero(self.state == states[0] if len(states) == 1 else np.isin(self.state, states))
 
@@ -372,18 +395,59 @@ class Snapshot:
 
     def interruptions(self, n: int) -> list[str]:
         """Why attempts of trial `n` ended without a result, in their order."""
-        return [f"attempt {a}: {event.why}" for a, event in sorted(self._released.get(n, {}).items())]
+        return [f"attempt {a}: {self._released[n][a][1].why}" for a in sorted(self._released.get(n, ()))]
 
     def fell_short(self, n: int) -> float:
         """The most seconds that an attempt of trial `n` had and that were not enough; 0 if none ran out of time."""
-        return max(map(_seconds, self._released.get(n, {}).values()), default=0.0)
+        words = self._released.get(n, {}).values()
+        return max((_had(event) for _, event in words if event.short is True), default=0.0)
 
     @property
     def durations(self) -> FloatArray:
-        """Seconds that each complete trial took which was never interrupted."""
-        rows = (self.state == State.COMPLETE) & (self._view(self._starts, np.int32) == 1)
-        took: FloatArray = (self.finished - self.started)[rows]
-        return took
+        """Seconds that each complete trial took in all, of those that never had to begin again from their start."""
+        whole = (self.state == State.COMPLETE) & (self._view(self._starts, np.int32) == 1)
+        took: FloatArray = (self.finished - self.started)[whole]
+        resumed = [self.spent(n) for n in sorted(self._released) if self._resumed(n)]
+        return np.concatenate((took, resumed)) if resumed else took
+
+    def _resumed(self, n: int) -> bool:
+        """Whether trial `n` is complete, and each of its attempts went on where the one before had stopped."""
+        if self._state[n] != State.COMPLETE or self._starts[n] == 1:
+            return False
+        kept = [event.kept is True for _, event in self._earlier(n)]
+        return all(kept) and len(kept) == self._starts[n] - 1
+
+    def spent(self, n: int) -> float:
+        """Seconds of all attempts of trial `n` that have ended, as far as they are known."""
+        last = self._finished[n] - self._started[n]
+        return math.fsum([last if last == last else 0.0, *(_had(event) for _, event in self._earlier(n))])
+
+    def _earlier(self, n: int) -> list[tuple[int, Released]]:
+        """What the workers of trial `n` said of attempts before the last, or of the last if the trial is open."""
+        words = self._released.get(n)
+        if words is None:
+            return []
+        last = -1 if self._state[n] in _OPEN else self._attempt[n]
+        return [words[a] for a in sorted(words) if a != last and isinstance(words[a][1].had, float)]
+
+    def spells(self, now: float) -> Spells:
+        """When trials ran, up to `now`. How long an attempt ran whose worker died without a word is not known."""
+        rows = np.flatnonzero((self.started == self.started) & ~np.isin(self.state, _OPEN))
+        end = self.finished[rows]
+        given_up = self._view(self._ended, np.int32)[rows] != self.attempt[rows]
+        earlier = [(n, *word) for n in sorted(self._released) for word in self._earlier(n)]
+        return Spells(
+            np.concatenate((rows, np.array([n for n, _, _ in earlier], np.int64))),
+            np.concatenate((self.writer[rows], np.array([writer for _, writer, _ in earlier], np.int64))),
+            np.concatenate((self.started[rows], [event.t - _had(event) for _, _, event in earlier])),
+            np.concatenate((np.where(end == end, end, now), [event.t for _, _, event in earlier])),
+            np.concatenate(
+                (
+                    (self.state[rows] == State.FAILED) & given_up,
+                    np.array([event.kept is not True for _, _, event in earlier], np.bool_),
+                )
+            ),
+        )
 
     def begun(self, n: int) -> float:
         """When the highest attempt of trial `n` began; NaN before the first."""
@@ -418,6 +482,7 @@ class Snapshot:
                 finished=finished[i] if finished[i] == finished[i] else None,
                 error=self._errors.get(n),
                 interruptions=self.interruptions(n),
+                spent=self.spent(n),
             )
             for i, n in enumerate(rows.tolist())
         ]
@@ -428,12 +493,14 @@ class Snapshot:
         return np.flatnonzero(self.attempt >= 0)
 
 
-def _weight(event: Released) -> tuple[bool, bool, float, str, float]:
-    return event.kept is True, event.blame, event.t, event.why, _seconds(event)
+def _weight(writer: int, event: Released) -> tuple[bool, bool, bool, float, str, float, bool, int]:
+    own = isinstance(event.had, float)
+    short = event.short is True
+    return event.kept is True, own, event.blame, event.t, event.why, _had(event), short, writer
 
 
-def _seconds(event: Released) -> float:
-    return event.short if isinstance(event.short, float) else 0.0
+def _had(event: Released) -> float:
+    return event.had if isinstance(event.had, float) else 0.0
 
 
 def _longer(old: FloatArray, capacity: int) -> FloatArray:

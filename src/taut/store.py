@@ -39,7 +39,6 @@ _SHARES = 32  # a block is at most this part of what is left, so that the end is
 _WEIGHT = 0.05  # of the latest trial in the running mean of their time
 _SAFE = 2.0  # seconds after its start in which nobody can have taken a trial for dead
 _TINY = 0.002  # seconds
-_WHOLE = 0.9  # of a job's time is as good as all of it
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
 
 
@@ -114,6 +113,8 @@ class Store:
             self.snapshot.apply(batch.writer, batch.events)
 
     def _revise(self) -> None:
+        if self._proposed is not None:  # what others have revised is read before ours is written
+            return
         for definition in self.journal.revisions(len(self.snapshot.revisions)):
             self.snapshot.revise(definition)
             self._take_definition()
@@ -150,10 +151,10 @@ class Store:
             if self.held and time.monotonic() - self._claimed > _HELD:
                 self.give_back("its worker was busy with another trial")
             walltime = self.walltime
-            if leaving := walltime.leaving:
+            if leaving := walltime.leaving():
                 return Done(leaving)
-            ends, span = walltime.ends, walltime.span
-            hands = Hands(self.held, self.journal.frontier, self.taken, batch, free, within, ends, span)
+            ends, whole = walltime.ends, walltime.whole
+            hands = Hands(self.held, self.journal.frontier, self.taken, batch, free, within, ends, whole)
             decision = decide(self.snapshot, self.proposals, hands, self.clock.now())
             if isinstance(decision, Claim):
                 self._claim(decision.limit, free, ahead and not batch)
@@ -325,38 +326,54 @@ class Store:
         self._pace = latest if math.isinf(self._pace) else self._pace + _WEIGHT * (latest - self._pace)
 
     def release(self, attempts: Sequence[tuple[int, int]], why: str, blame: bool) -> None:
-        """Give trials back to the queue."""
-        now = self.clock.now()
+        """Give trials back to the queue that ran here."""
+        self._write_ends([self._end(n, a, why, blame) for n, a in self._mine(attempts)])
+
+    def _mine(self, attempts: Sequence[tuple[int, int]], *also: State) -> list[tuple[int, int]]:
+        """Those that are still ours: others may have taken this worker for dead, and judged what became of them.
+
+        also: states besides running in which they may be by now.
+        """
         if attempts:
-            self.write([Released(n=n, a=a, why=why, blame=blame, t=now) for n, a in attempts], durable=True)
+            self.refresh()
+        snapshot, states = self.snapshot, (State.RUNNING, *also)
+        return [(n, a) for n, a in attempts if snapshot.attempt[n] == a and snapshot.state[n] in states]
+
+    def _end(self, n: int, a: int, why: str, blame: bool) -> Released:
+        """The end of an attempt that runs here, without a result."""
+        return Released(n=n, a=a, why=why, blame=blame, t=self.clock.now(), had=self._had(n))
+
+    def _had(self, n: int) -> float:
+        return max(self.clock.now() - self.snapshot.begun(n), 0.0)
+
+    def _write_ends(self, events: Sequence[Released]) -> None:
+        if events:
+            self.write(events, durable=True)
 
     def pause(self, number: int, attempt: int) -> None:
         """Give a trial back that has saved itself and goes on from there."""
-        why = f"paused with its checkpoint: {self.walltime.leaving or 'it asked for it'}"
-        now = self.clock.now()
-        self.write([Released(n=number, a=attempt, why=why, blame=False, t=now, kept=True)], durable=True)
+        why = f"paused with its checkpoint: {self.walltime.leaving() or 'it asked for it'}"
+        # What it saved is worth keeping even if others have given it back meanwhile, unless it was begun again.
+        mine = self._mine([(number, attempt)], State.WAITING)
+        self._write_ends(
+            [msgspec.structs.replace(self._end(n, a, why, blame=False), kept=True) for n, a in mine]
+        )
 
     def cut_short(self, attempts: Sequence[tuple[int, int]]) -> None:
         """Give trials back that have to be ended because this worker leaves, and did not save themselves.
 
         Where nearly all of the job's time was too short the trial may be the reason, since it may be longer than any
-        job. Where it was begun late, or somebody wanted the job's place, it is not. What was given back by others already, since this worker's
-        job is over, is left as they have judged it.
+        job. Where it was begun late, or somebody wanted the job's place, it is not.
         """
-        self.refresh()
-        now, late = self.clock.now(), self.walltime.late
-        why = self.walltime.leaving or "its worker had to leave"
-        events: list[Event] = []
-        for n, a in attempts:
-            if self.snapshot.state[n] != State.RUNNING or self.snapshot.attempt[n] != a:
-                continue
-            had = now - self.snapshot.begun(n)
-            text = f"the job's time was over after {in_words(had)} of this trial" if late else why
-            short = had if late else msgspec.UNSET
-            blame = late and had >= _WHOLE * self.walltime.span
-            events.append(Released(n=n, a=a, why=text, blame=blame, t=now, short=short))
-        if events:
-            self.write(events, durable=True)
+        mine, late = self._mine(attempts), self.walltime.late
+        why = self.walltime.leaving() or "its worker had to leave"
+        self._write_ends([self._out_of_time(n, a) if late else self._end(n, a, why, False) for n, a in mine])
+
+    def _out_of_time(self, n: int, a: int) -> Released:
+        had = self._had(n)
+        why = f"the job's time was over after {in_words(had)} of this trial"
+        blame = had >= self.walltime.whole
+        return msgspec.structs.replace(self._end(n, a, why, blame), short=True)
 
     def check_progress(self) -> None:
         """While this process waits with nothing in its hands: raise `StudyError` if it waits for itself."""
@@ -377,4 +394,6 @@ class Store:
         """Let others have the numbers that were claimed and not used."""
         unused = [(n, 0) for n in self.held if n >= self.snapshot.size or self.snapshot.next_attempt(n) == 0]
         self.held.clear()
-        self.release(unused, why, blame=False)
+        now = self.clock.now()
+        if unused:
+            self.write([Released(n=n, a=a, why=why, blame=False, t=now) for n, a in unused], durable=True)

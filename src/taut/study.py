@@ -256,9 +256,17 @@ class Study:
         with_trial = objectives.takes_trial(objective, names, optional)
         if workers == 1:
             return InlineExecutor(objective, with_trial, main, self.store.report)
+        from taut.executors.places import of_job
         from taut.executors.pool import PoolExecutor
 
-        return PoolExecutor(objective, slots=workers, names=names, optional=sorted(optional), main=main)
+        return PoolExecutor(
+            objective,
+            slots=workers,
+            names=names,
+            optional=sorted(optional),
+            main=main,
+            places=of_job(workers),
+        )
 
     def budget(self, trials: int | None) -> None:
         """Set the number of finished trials that the whole study is to have; None leaves it as it is."""

@@ -11,14 +11,15 @@ import msgspec
 from taut import allocation
 from taut.errors import InputError, StudyError
 from taut.jobplan import Planned, Step, progress, words
-from taut.liveness import user
 from taut.slurm import script
-from taut.slurm.calls import NoAnswer, SlurmError, call
+from taut.slurm.calls import NoAnswer, SlurmError, call, myself
 from taut.slurm.jobs import FINAL, SQUEUE, Job, parse_squeue
 from taut.slurm.rounds import Rounds, Submission
 from taut.snapshot import Snapshot
 
 __all__ = ["active", "check", "follow", "stalled", "submit", "takes_successor", "wind_down"]
+
+_PATIENT = 20  # rounds in which trials may save themselves and none finishes
 
 # Complaints of `sbatch --test-only` about what can be had later: such a job is taken, and waits.
 _TRANSIENT = (
@@ -36,10 +37,8 @@ def active(rounds: Rounds, study: str) -> list[Job]:
 
     Raises `StudyError` if another process is submitting just now.
     """
-    if rounds.latest < 0:
-        return []
     mine, prefix = allocation.here(), rounds.prefix(study)
-    jobs = [job for job in parse_squeue(call(*SQUEUE, "-u", user())) if job.name.startswith(prefix)]
+    jobs = [job for job in parse_squeue(call(*SQUEUE, "-u", myself())) if job.name.startswith(prefix)]
     numbers = {job.name: job.array or job.id for job in jobs}
     for one in rounds.all():
         if one.job is None and one.name in numbers:
@@ -123,20 +122,33 @@ def _submit(step: Step, planned: Planned, rounds: Rounds, before: Sequence[int])
     except SlurmError:
         rounds.withdraw(record)
         raise
-    record = msgspec.structs.replace(record, job=int(said.strip().partition(";")[0]))
+    record = msgspec.structs.replace(record, job=_number(said))
     rounds.write(record)
     return record
 
 
+def _number(said: str) -> int:
+    """The job's number in what sbatch printed; a site may have wrapped it in something that says more."""
+    for line in reversed(said.splitlines()):
+        if (word := line.partition(";")[0].strip()).isdigit():
+            return int(word)
+    raise StudyError(f"sbatch took the job and did not tell its number, but: {said.strip()!r}")
+
+
 def stalled(rounds: Rounds, snapshot: Snapshot) -> str | None:
     """Why a successor should not submit more: its round has brought nothing. None if it should."""
-    records = [one for one in rounds.all() if one.kind == "job"]
-    if allocation.here() is None or not records or progress(snapshot) > records[-1].progress:
+    mine, records = allocation.here(), rounds.all()
+    if mine is None or mine.id not in {one.job for one in records if one.kind == "next"}:
         return None
-    return (
-        f"round {records[-1].round} has brought no result, so nothing more is submitted by itself; look at "
-        f"{rounds.place(records[-1].round)} for what its jobs said, then go on with taut run"
-    )
+    last = [one for one in records if one.kind == "next"]
+    place = f"look at {rounds.place(last[-1].round)} for what its jobs said, then go on with taut run"
+    if progress(snapshot) <= last[-1].progress:
+        return (
+            f"round {last[-1].round} has brought no result, so nothing more is submitted by itself; {place}"
+        )
+    if len(last) >= _PATIENT and snapshot.n_finished <= last[-_PATIENT].finished:
+        return f"{_PATIENT} rounds have finished no trial, so nothing more is submitted by itself; {place}"
+    return None
 
 
 def wind_down(folder: Path, done: bool) -> None:

@@ -192,6 +192,7 @@ class TrialRecord(msgspec.Struct, frozen=True):
     values: metrics by name; not finite ones are left out. attempts: how often it was started.
     worker: the writer of its last attempt, as in `log/<worker>.jsonl`. started, finished: seconds since
     the epoch. error: why it failed, or why it waits again. interruptions: why attempts ended without a result.
+    spent: seconds of all its attempts that have ended, as far as they are known.
     """
 
     number: int
@@ -204,6 +205,7 @@ class TrialRecord(msgspec.Struct, frozen=True):
     finished: float | None
     error: str | None = None
     interruptions: list[str] = []
+    spent: float = 0.0
 
     @property
     def duration(self) -> float | None:

@@ -13,13 +13,15 @@ from taut.duration import in_words
 __all__ = ["Walltime"]
 
 _LAST = 5.0  # seconds before the end at which nothing may run any more
+_WHOLE = 0.9  # of a job's time is as good as all of it
+_EARLY = 70.0  # seconds by which Slurm's notice may come before its time, since it looks at the clock once a minute
 
 
 class Walltime:
     """How long this process may work, and who asked it to leave.
 
-    ends: end of the job, seconds since the epoch; infinite where there is none, or it is not known yet.
-    span: seconds from the beginning of this process to there.
+    ends: end of the job, seconds since the epoch; infinite where there is none, or it is not known yet. whole: seconds
+    that are as good as all that the job has had since the first decision.
     notice: seconds before the end at which running trials are asked to checkpoint. grace: seconds between a
     request to end at once (SIGTERM) and the moment at which Slurm kills.
 
@@ -43,6 +45,16 @@ class Walltime:
         ends = allocation.ends(os.environ) if allocation.here() else None
         return cls(math.inf if ends is None else ends)
 
+    def begin(self) -> None:
+        """The first decision is near: what went before, such as loading a model, happens in every job."""
+        self._began = time.time()
+        self.until(self.ends)
+
+    def until(self, ends: float) -> None:
+        """Learn when the job ends."""
+        self.ends = ends
+        self.whole = _WHOLE * max(ends - _LAST - self._began, 0.0)
+
     def ask(self, why: str, at_once: bool = False) -> None:
         """Have this worker leave: it starts no more trials and asks those that run to checkpoint.
 
@@ -56,27 +68,30 @@ class Walltime:
         for hook in self.hooks:
             hook()
 
-    def until(self, ends: float) -> None:
-        """Learn when the job ends."""
-        self.ends = ends
-        self.span = ends - self._began
+    def heed(self) -> None:
+        """The queue has given notice. If that is early, and the end is known, the notice still to come is enough."""
+        if not self.notice < self.left < self.notice + _EARLY:
+            self.ask("its job was given notice to end")
 
     @property
     def left(self) -> float:
         """Seconds until the job ends."""
         return self.ends - time.time()
 
-    @property
     def leaving(self) -> str | None:
-        """Why this worker starts nothing more; None while it may."""
-        if self._asked is None and self.ends != math.inf and self.left < self.notice:
+        """Why this worker starts nothing more; None while it may. Calls the hooks when the notice is due."""
+        if self._asked is None and self.ends < math.inf and self.left < self.notice:
             self.ask(f"its job ends in {in_words(max(self.left, 0.0))}")
         return self._asked
+
+    def overstayed(self, seconds: float) -> bool:
+        """Whether the grace after a request to end at once was over so many seconds ago."""
+        return time.monotonic() > self._killed + seconds
 
     @property
     def over(self) -> bool:
         """Whether what runs has to be ended now."""
-        return self.late or time.monotonic() > self._killed
+        return self.late or self.overstayed(0.0)
 
     @property
     def late(self) -> bool:

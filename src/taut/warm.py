@@ -24,6 +24,7 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
     In a job of a queue it ends before the job does (see `Walltime`).
     """
     pause, walltime = 0.0, store.walltime
+    walltime.begin()
     with Interrupts(walltime) as interrupts:
         while True:
             desk.reaper.look()
@@ -42,11 +43,13 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
                 yield trial
             except BaseException:
                 open_ = not trial.paused and not desk.told(trial.number, trial.attempt)
-                if open_ and walltime.leaving:
-                    store.cut_short([(trial.number, trial.attempt)])
+                if open_ and walltime.leaving():
+                    with store.lock:
+                        store.cut_short([(trial.number, trial.attempt)])
                 elif open_:
                     why = "it was interrupted" if interrupts.seen else "its loop was left before it was told"
-                    store.release([(trial.number, trial.attempt)], why, blame=not interrupts.seen)
+                    with store.lock:
+                        store.release([(trial.number, trial.attempt)], why, blame=not interrupts.seen)
                 raise
             if not trial.paused and not desk.told(trial.number, trial.attempt):
                 trial.tell(**trial.last)

@@ -69,6 +69,7 @@ class Worker:
         raised again: the study can be resumed.
         """
         try:
+            self._walltime.begin()
             self._walltime.hooks.append(self._ask_to_save)
             return self._loop()
         except BaseException:
@@ -88,7 +89,7 @@ class Worker:
         while True:
             self._reaper.look()
             ending = self._fill()
-            if self._running and self._walltime.leaving and self._walltime.over:
+            if self._running and self._walltime.leaving() and self._walltime.over:
                 self._leave()
             elif self._running:
                 messages = self.executor.poll(_POLL)
@@ -142,7 +143,7 @@ class Worker:
                 lost.append(message.number)
             elif isinstance(message, Died):
                 attempt = message.number, message.attempt
-                if self._walltime.leaving:  # the queue ends all that runs in a job, not the worker alone
+                if self._walltime.leaving():  # the queue ends all that runs in a job, not the worker alone
                     self.store.cut_short([attempt])
                 else:
                     self.store.release([attempt], message.why, blame=True)

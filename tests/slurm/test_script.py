@@ -56,7 +56,7 @@ EVERYTHING = Settings(
     workers=4,
     mode="sequential",
     setup=["if true; then\n  export NCCL_DEBUG=INFO\nfi"],
-    extra=["--mail-type=NONE", '--comment="it is # mine"'],
+    extra=["--mail-type=NONE", "--comment=it is # mine"],
     python="/opt/my env/bin/python",
     requeue=False,
 )
@@ -74,6 +74,9 @@ GOLDEN_PLAIN = """\
 #SBATCH --time=00:30:00
 #SBATCH --signal=B:USR1@120
 #SBATCH --requeue
+
+# When this job ends, in seconds since 1970; Slurm says so itself from 23.02 on.
+export SLURM_JOB_END_TIME=${SLURM_JOB_END_TIME:-$(( $(date +%s) + 1800 ))}
 
 # exec: the command takes the shell's place, so that Slurm's signals reach it.
 exec /home/me/env/bin/python -m taut worker /home/me/runs/lora --workers 1 --mode async
@@ -96,6 +99,9 @@ GOLDEN_SLOTS = """\
 #SBATCH --signal=B:USR1@300
 #SBATCH --requeue
 
+# When this job ends, in seconds since 1970; Slurm says so itself from 23.02 on.
+export SLURM_JOB_END_TIME=${SLURM_JOB_END_TIME:-$(( $(date +%s) + 21600 ))}
+
 # Setup. If a line of it fails, the job ends and says so, rather than going on with, say, the wrong Python.
 setup_failed() {
   [[ $2 -gt 1 ]] && return  # inside a file that is sourced: only its end counts
@@ -107,7 +113,7 @@ module load PyTorch/2.3
 source ~/env/bin/activate
 
 # exec: the command takes the shell's place, so that Slurm's signals reach it.
-exec /home/me/env/bin/python -m taut worker /home/me/runs/lora --workers 4 --mode async
+exec /home/me/env/bin/python -m taut worker /home/me/runs/lora --workers 4 --trial-gpus 0.5 --mode async
 """
 
 GOLDEN_CONTAINER = """\
@@ -123,6 +129,9 @@ GOLDEN_CONTAINER = """\
 #SBATCH --time=01:00:00
 #SBATCH --signal=B:USR1@120
 #SBATCH --requeue
+
+# When this job ends, in seconds since 1970; Slurm says so itself from 23.02 on.
+export SLURM_JOB_END_TIME=${SLURM_JOB_END_TIME:-$(( $(date +%s) + 3600 ))}
 
 # exec: the command takes the shell's place, so that Slurm's signals reach it.
 exec apptainer exec --nv 'my image.sif' python3 -m taut worker /home/me/runs/lora --workers 1 --mode async
@@ -149,6 +158,9 @@ GOLDEN_EVERYTHING = """\
 #SBATCH --no-requeue
 #SBATCH --mail-type=NONE
 #SBATCH --comment="it is # mine"
+
+# When this job ends, in seconds since 1970; Slurm says so itself from 23.02 on.
+export SLURM_JOB_END_TIME=${SLURM_JOB_END_TIME:-$(( $(date +%s) + 108000 ))}
 
 # Setup. If a line of it fails, the job ends and says so, rather than going on with, say, the wrong Python.
 setup_failed() {
@@ -195,6 +207,31 @@ def test_more_words_for_the_worker_come_last_and_quoted() -> None:
     assert last == f"exec {PYTHON} -m taut worker {STUDY} --workers 1 --mode async --round 'it'\"'\"'s 0'"
 
 
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ("--exclusive", "--exclusive"),
+        ("--mail-type=END,FAIL", "--mail-type=END,FAIL"),
+        ("--comment=a b", '--comment="a b"'),
+        ("--comment=it is # mine", '--comment="it is # mine"'),
+        ('--comment="a b"', '--comment="a b"'),  # the user's own quotes
+        ("--comment=a\\ b", "--comment=a\\ b"),
+        ("--exclude node1", "--exclude node1"),
+        ("-x node1", "-x node1"),
+        ("--mail-type=END --mail-user=me@here.org", "--mail-type=END --mail-user=me@here.org"),
+    ],
+)
+def test_extra_options_as_sbatch_reads_them(option: str, line: str) -> None:
+    assert f"#SBATCH {line}" in script(Settings(extra=[option])).splitlines()
+
+
+@pytest.mark.parametrize(("part", "text"), [(1.0, "1"), (2.0, "2"), (0.5, "0.5"), (1 / 6, "0.166666666667")])
+def test_the_worker_is_told_what_a_trial_gets(part: float, text: str) -> None:
+    words = worker_words(Settings(gpus=4, trial_gpus=part), STUDY)
+    assert words[words.index("--trial-gpus") + 1] == text
+    assert "--trial-gpus" not in worker_words(Settings(gpus=4), STUDY)
+
+
 def test_interpreter() -> None:
     assert python_words(PLAIN) == [sys.executable]
     assert python_words(CONTAINER, present=PYTHON) == ["python3"]
@@ -206,8 +243,8 @@ def test_submission() -> None:
     assert submit_words(job, tasks=32, at_once=8) == ["sbatch", "--parsable", "--array=0-31%8", "/s/job.sh"]
     assert submit_words(job, tasks=8, at_once=8) == ["sbatch", "--parsable", "--array=0-7", "/s/job.sh"]
     assert submit_words(job, tasks=1) == ["sbatch", "--parsable", "--array=0-0", "/s/job.sh"]
-    assert submit_words(job, dependency="afterany:17", hold=True) == [
-        *("sbatch", "--parsable", "--dependency=afterany:17", "--hold", "/s/job.sh")
+    assert submit_words(job, dependency="afterany:17") == [
+        *("sbatch", "--parsable", "--dependency=afterany:17", "/s/job.sh")
     ]
 
 
@@ -294,7 +331,8 @@ def test_sbatch_understands_what_the_script_asks_for(slurm: Any, tmp_path: Path)
     job = tmp_path / "job.sh"
     plain = msgspec.structs.replace(EVERYTHING, constraint=None, gpu_type=None)
     job.write_text(script(plain, tmp_path, name="lora # 0"))
-    number = call(*submit_words(job, hold=True)).strip()
+    program, *words = submit_words(job)
+    number = call(program, "--hold", *words).strip()
     said = subprocess.run(
         ["scontrol", "show", "job", number], capture_output=True, text=True, check=True
     ).stdout

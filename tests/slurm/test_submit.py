@@ -82,7 +82,7 @@ def edit(home: Path, old: str, new: str) -> None:
 def masked(text: str, home: Path) -> str:
     text = re.sub(r"taut-demo-[0-9a-f]{6}", "taut-demo-NAME", text.replace(str(home), "HOME"))
     text = text.replace(sys.executable, "PYTHON")
-    return re.sub(r"\bjob \d+", "job N", text)
+    return re.sub(r"\bscancel \d+ \d+", "scancel N N", re.sub(r"\bjob \d+", "job N", text))
 
 
 def wait(home: Path, trials: int, seconds: float = 60.0) -> None:
@@ -174,15 +174,20 @@ exec PYTHON -m taut run HOME/runs/demo --on slurm
     assert slurm.run("squeue", "-h") == ""
 
 
-def test_it_submits_and_the_jobs_carry_the_study_to_its_end(home: Path, slurm: Cluster) -> None:
+def test_it_submits_and_the_jobs_carry_the_study_to_its_end(
+    home: Path, slurm: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = taut(home, "run", "study.toml", "--on", "slurm")
     assert masked(said, home) == (
         "study demo in HOME/runs/demo: 6 trials, 0 of them finished\n"
         "job N: 6 workers, at most 2 at a time, each 1 CPU, 5 min  (HOME/runs/demo/slurm/0000/job.sh)\n"
         "job N follows, and submits what is then left  (HOME/runs/demo/slurm/0000/next.sh)\n"
         "nothing here needs to stay; look at it with: taut status HOME/runs/demo\n"
+        "to stop it: scancel N N\n"
     )
+    monkeypatch.setenv("SQUEUE_PARTITION", "high")  # a user's filter for the terminal hides nothing from us
     again = taut(home, "run", "study.toml", "--on", "slurm")
+    monkeypatch.delenv("SQUEUE_PARTITION")
     assert "has jobs already" in again and "no more are submitted" in again
     wait(home, 6)
     slurm.wait_idle()

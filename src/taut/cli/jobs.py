@@ -12,10 +12,11 @@ import numpy as np
 
 from taut.duration import in_words
 from taut.events import Allocation
+from taut.forecast import upper
 from taut.jobplan import entries
-from taut.liveness import user
 from taut.slurm import accounts, ledger
-from taut.slurm.jobs import FINAL, Job, Life
+from taut.slurm.calls import myself
+from taut.slurm.jobs import FINAL, Job
 from taut.slurm.reasons import never, plain
 from taut.slurm.rounds import Rounds
 from taut.slurm.watch import Watch
@@ -25,6 +26,9 @@ from taut.trial import State
 __all__ = ["gpu_hours", "lines", "table"]
 
 _PATIENCE = 3.0  # seconds to wait for Slurm's answer
+
+Said = tuple[str, str]
+"""A line, and what of it is news if it changes: the age of an answer and hours that run on are not."""
 
 
 class _View:
@@ -36,10 +40,10 @@ class _View:
         numbers = [one.job for one in self.records if one.job is not None]
         watch = Watch(folder / "slurm")
         until = time.monotonic() + _PATIENCE
-        watch.look((), {user()})
+        watch.look((), {myself()})
         while watch.asking and time.monotonic() < until:
             time.sleep(0.02)
-            watch.look((), {user()})
+            watch.look((), {myself()})
         watch.close()
         prefix = self.rounds.prefix(study.definition.name)
         self.age, self.error = watch.age(), watch.error()
@@ -48,33 +52,37 @@ class _View:
         self.lives = accounts.with_jobs(self.known or (), self.jobs)
 
 
-def lines(study: Study, folder: Path) -> list[str]:
+def lines(study: Study, folder: Path) -> list[Said]:
     """What there is to say of the jobs of the study in `folder`; nothing if it never had any."""
     if not (folder / "slurm").is_dir():
         return []
     view = _View(study, folder)
     if not view.records:
         return []
-    said = [_jobs(view), *_waiting(view.jobs), *_hours(study, view)]
+    more = [*_waiting(view.jobs)]
     if not study.store.done and view.age is not None and all(job.state in FINAL for job in view.jobs):
         logs = view.rounds.place(view.records[-1].round)
-        said.append(
+        more += _too_short(study, view)
+        more.append(
             f"no job is left, and the study is not finished: see why in {logs}/*.log, then go on with "
             f"{shlex.join(['taut', 'run', str(folder), '--on', 'slurm'])}"
         )
     if view.error:
-        said.append(f"Slurm complained when it was last asked: {view.error}")
-    return said
+        more.append(f"Slurm complained when it was last asked: {view.error}")
+    return [_jobs(view), (_hours(study, view), ""), *((line, line) for line in more)]
 
 
-def _jobs(view: _View) -> str:
+def _jobs(view: _View) -> Said:
     if view.age is None:
-        return f"jobs: {', '.join(str(one.job) for one in view.records)} were submitted; Slurm has not answered yet"
+        submitted = ", ".join(str(one.job) for one in view.records)
+        text = f"jobs: {submitted} were submitted; Slurm has not answered yet"
+        return text, text
     counts = collections.Counter(job.state.lower() for job in view.jobs)
     order = ["running", "pending"]
     told = [f"{counts[state]} {state}" for state in order if counts[state]]
     told += [f"{count} {state}" for state, count in sorted(counts.items()) if state not in order]
-    return f"jobs: {', '.join(told) or 'none on the queue'} (asked {in_words(view.age)} ago)"
+    text = f"jobs: {', '.join(told) or 'none on the queue'}"
+    return f"{text} (asked {in_words(view.age)} ago)", text
 
 
 def _waiting(jobs: list[Job]) -> list[str]:
@@ -87,7 +95,25 @@ def _waiting(jobs: list[Job]) -> list[str]:
     ]
 
 
-def _hours(study: Study, view: _View) -> list[str]:
+def _too_short(study: Study, view: _View) -> list[str]:
+    """What of the trials' length explains that the jobs ended without them."""
+    minutes = next((one.minutes for one in reversed(view.records) if one.kind == "job"), None)
+    if minutes is None:
+        return []
+    snapshot, job = study.snapshot, f"a job lasts {in_words(60.0 * minutes)}"
+    way = "raise time in [on.slurm], or have trials checkpoint"
+    short = max((snapshot.fell_short(n) for n in snapshot.where(State.WAITING).tolist()), default=0.0)
+    if short:
+        return [f"trials were not finished after {in_words(short)}, and {job}: {way}"]
+    took = snapshot.durations
+    bound = None if snapshot.saves else upper(took)
+    if bound is None or bound <= 60.0 * minutes:
+        return []
+    usual = in_words(float(np.median(took)))
+    return [f"trials take {usual}, 95 % of them less than {in_words(bound)}, and {job}: {way}"]
+
+
+def _hours(study: Study, view: _View) -> str:
     booked = entries(view.rounds)
     used, reserved = ledger.used(view.lives, booked), ledger.reserved(booked, view.lives)
     gpus = any(one.gpus for one in view.records)
@@ -101,46 +127,44 @@ def _hours(study: Study, view: _View) -> list[str]:
     if held > 0:
         text += f"; {max(0.0, 1 - busy / held):.0%} of it was not spent in trials that count"
     missing = "" if view.known is not None else " (without accounting: only jobs that Slurm still remembers)"
-    return [text + missing]
+    return text + missing
 
 
 def _busy(study: Study) -> float:
-    """Seconds of trials, in their last attempts, whose workers ran in jobs."""
-    return float(sum(_seconds(study).values()))
+    """Seconds that trials ran in jobs and that count: their last attempts, and those that saved what they reached."""
+    ran = study.snapshot.spells(study.store.clock.now())
+    in_job = np.isin(ran.writer, list(_allocations(study)))
+    return float(ran.seconds[in_job & ~ran.lost].sum())
 
 
-def _seconds(study: Study) -> dict[int, float]:
-    """How long each trial took whose worker ran in a job, in its last attempt; so far, if it still runs."""
-    snapshot, now = study.snapshot, study.store.clock.now()
-    in_job = [writer for writer, who in snapshot.writers.items() if isinstance(who.job, Allocation)]
-    end = np.where(snapshot.state == State.RUNNING, now, snapshot.finished)
-    took = np.where(np.isin(snapshot.writer, in_job), end - snapshot.started, np.nan)
-    return {int(n): float(took[n]) for n in np.flatnonzero(took == took)}
+def _allocations(study: Study) -> dict[int, Allocation]:
+    """The jobs of the workers that ran in one, by worker."""
+    writers = study.snapshot.writers.items()
+    return {writer: who.job for writer, who in writers if isinstance(who.job, Allocation)}
 
 
 def gpu_hours(study: Study, folder: Path) -> dict[int, float]:
-    """GPU-hours of each trial that ran in a job with GPUs: its time, times its share of the job's GPUs."""
+    """GPU-hours of each trial that ran in jobs with GPUs: the time of all its attempts, times its share of the GPUs."""
     slots = {one.job: one.slots for one in Rounds(folder / "slurm").all()}
-    snapshot, found = study.snapshot, {}
-    for n, seconds in _seconds(study).items():
-        job = snapshot.writers[int(snapshot.writer[n])].job
-        if isinstance(job, Allocation) and job.gpus:
-            array = int(job.label.partition("_")[0])
-            found[n] = seconds / 3600 * job.gpus / slots.get(array, 1)
+    share = {
+        writer: job.gpus / slots.get(int(job.label.partition("_")[0]), 1)
+        for writer, job in _allocations(study).items()
+        if job.gpus
+    }
+    ran, found = study.snapshot.spells(study.store.clock.now()), dict[int, float]()
+    for n, writer, seconds in zip(ran.number.tolist(), ran.writer.tolist(), ran.seconds.tolist(), strict=True):
+        if writer in share:
+            found[n] = found.get(n, 0.0) + seconds / 3600 * share[writer]
     return found
 
 
 def _held(view: _View) -> float:
     """Seconds of slots that the jobs held."""
     slots = {one.job: one.slots for one in view.records if one.kind == "job"}
-    return math.fsum(life.elapsed * slots.get(_round(life), 0) for life in view.lives)
+    return math.fsum(life.elapsed * slots.get(life.submitted, 0) for life in view.lives)
 
 
-def _round(life: Life) -> int:
-    return life.id if life.array is None else life.array
-
-
-def table(study: Study, folder: Path) -> list[str]:
+def table(study: Study, folder: Path) -> list[Said]:
     """One line for each life of each job: state, node, time, hours."""
     view = _View(study, folder)
     booked = {entry.job: entry for entry in entries(view.rounds)}
@@ -163,6 +187,7 @@ def table(study: Study, folder: Path) -> list[str]:
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
+    texts = [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
+    return [(text, " ".join(row[:4])) for text, row in zip(texts, rows, strict=True)]

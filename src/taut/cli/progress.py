@@ -94,13 +94,15 @@ class Progress:
         snapshot = self._study.store.snapshot
         finished, running = snapshot.n_finished, snapshot.counts[State.RUNNING]
         trials = self._study.definition.budget.trials
-        parts = [f"{finished}{f' of {trials}' if trials else ''} trials finished, {running} running"]
+        of = f" of {trials}" if trials and trials >= finished else ""
+        noun = "trial" if (trials if of else finished) == 1 else "trials"
+        parts = [f"{finished}{of} {noun} finished, {running} running"]
         if self._best >= 0:
             values = snapshot.records([self._best])[0].values
             main = self._study.definition.objectives[0].metric
             parts.append(f"best {main}={value_text(values[main])} (trial {self._best})")
         done = finished - self._finished_before
-        if trials and done:
+        if trials and trials >= finished and done:
             left = (trials - finished) * (time.monotonic() - self._began) / done
             parts.append(f"about {in_words(left)} left")
         return "  ".join(parts)
@@ -111,11 +113,11 @@ def _goal(study: Study) -> str:
         f"{'minimize' if o.minimize else 'maximize'} {o.metric}" for o in study.definition.objectives
     )
     trials = study.definition.budget.trials
-    return f"{aims}, {trials} trials" if trials else aims
+    return f"{aims}, {trials} trial{'s' if trials > 1 else ''}" if trials else aims
 
 
 def _line(record: TrialRecord, better: bool) -> str:
-    took = f"{record.duration:.1f} s" if record.duration is not None else ""
+    took = f"{record.spent:.1f} s" if record.finished is not None or record.spent else ""
     if record.state == "waiting":
         return f"trial {record.number} goes back to the queue: {last_line(record.error)}"
     if record.state == "failed":

@@ -147,9 +147,9 @@ def _check_frozen(copy: Path, definition: Definition) -> None:
     """Refuse a study's own copy that was edited: the study would go on as it was."""
     from taut import studyfile
 
-    edited = _with_trials(_portable(studyfile.read(copy), copy.parent), definition.budget.trials)
-    same = {"name": definition.name, "evaluation": definition.evaluation}  # the copy stands elsewhere
-    if msgspec.structs.replace(edited, **same) != definition:
+    # The copy stands elsewhere, and budget and jobs may have been changed by options since.
+    same = {name: getattr(definition, name) for name in ("name", "evaluation", "budget", "on")}
+    if msgspec.structs.replace(studyfile.read(copy), **same) != definition:
         raise InputError(
             f"{copy} is the study's own copy, and was edited; edit the original and run that instead"
         )

@@ -30,18 +30,18 @@ __all__ = ["best", "status", "trials"]
 def status(study: str, follow: bool, each: bool) -> None:
     """What the study in STUDY (a directory, or its study.toml) has done so far."""
     opened = open_study(study)
-    shown, folder = "", locate(study).absolute()
+    shown, folder = [""], locate(study).absolute()
     while True:
         text = _status(opened, str(locate(study)))
+        said = [(text, text)]
         if (folder / "slurm").is_dir():
             from taut.cli import jobs
 
-            text = "\n".join(
-                [text, *jobs.lines(opened, folder), *(jobs.table(opened, folder) if each else ())]
-            )
-        if text != shown:
-            click.echo(text)
-            shown = text
+            said += [*jobs.lines(opened, folder), *(jobs.table(opened, folder) if each else ())]
+        news = [part for _, part in said]
+        if news != shown:
+            click.echo("\n".join(line for line, _ in said))
+            shown = news
         if not follow or opened.store.done:
             return
         time.sleep(1.0)
@@ -55,19 +55,20 @@ def _status(study: Study, directory: str) -> str:
         for state in State
         if state and snapshot.counts[state]
     ]
-    finished = f"{snapshot.n_finished} of {budget}" if budget else str(snapshot.n_finished)
+    of = f" of {budget}" if budget and budget >= snapshot.n_finished else ""
+    more = f", {budget} were asked for" if budget and not of else ""
     lines = [
         f"study {study.definition.name} in {directory}",
-        f"trials: {finished} finished ({', '.join(counts) or 'none yet'})",
+        f"trials: {snapshot.n_finished}{of} finished{more} ({', '.join(counts) or 'none yet'})",
         f"sampler: {study.definition.sampler.method}",
     ]
     if len(snapshot.known):
-        took = snapshot.finished - snapshot.started
-        spent = took[took == took]
+        ran = snapshot.spells(study.store.clock.now())
+        useful = (snapshot.state[ran.number] >= State.COMPLETE) & ~ran.lost
+        spent, trials = float(ran.seconds[useful].sum()), len(set(ran.number[useful].tolist()))
         workers = len(snapshot.writers)
         lines.append(
-            f"time: {in_words(float(spent.sum()))} in finished trials, "
-            f"{in_words(float(spent.mean()) if len(spent) else 0.0)} each, "
+            f"time: {in_words(spent)} in finished trials, {in_words(spent / max(trials, 1))} each, "
             f"{workers} worker{'s' if workers > 1 else ''} so far"
         )
     for record in list(study.pareto)[:20] if len(study.definition.objectives) > 1 else _top(study):
@@ -126,7 +127,7 @@ def trials(study: str, as_json: bool, as_csv: bool, errors: bool) -> None:
     elif as_csv:
         from taut.export import csv_text
 
-        click.echo(csv_text(records), nl=False)
+        click.echo(csv_text(records, hours), nl=False)
     else:
         _table(records, errors, hours)
 
@@ -143,7 +144,7 @@ def _table(records: Sequence[TrialRecord], errors: bool, hours: Mapping[int, flo
     rows = [("trial", "state", "tries", "took", "metrics", "parameters")]
     for record in records:
         params = "  ".join(f"{name}={value_text(value)}" for name, value in record.params.items())
-        took = "" if record.duration is None else in_words(record.duration)
+        took = in_words(record.spent) if record.finished is not None or record.spent else ""
         if record.number in hours:
             took += f"  {hours[record.number]:.3f} GPU-h"
         rows.append(

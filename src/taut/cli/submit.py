@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
 import msgspec
 
-from taut import submission
+from taut import allocation, submission
 from taut.cli.common import CODE, based, value_text
 from taut.definition import Budget, Definition
 from taut.duration import in_words
 from taut.errors import InputError
 from taut.frozen import changed, freeze
 from taut.jobplan import Planned, entries, plan, settings_of, words
-from taut.liveness import user
 from taut.opening import make_sampler
 from taut.slurm import accounts, limits
-from taut.slurm.calls import SlurmError, call, required
+from taut.slurm.calls import NoAnswer, SlurmError, call, myself, required
 from taut.slurm.jobs import Job
 from taut.slurm.reasons import plain
 from taut.slurm.rounds import Rounds, Submission
 from taut.study import Study
 
 __all__ = ["requested", "submit"]
+
+_BEGAN = time.time()
+_INSISTS = 300.0  # seconds for which a job tries to reach the controller
+_PAUSE = 20.0
 
 
 def requested(
@@ -52,6 +55,21 @@ def submit(
     project: where the user's files are, None where only the study is known. keep: called once the study is there, to
     keep its file beside it.
     """
+    while True:
+        try:
+            return _submit(definition, folder, dry_run, project, keep)
+        except NoAnswer as error:
+            # Nobody is there to type it again for a job, and one bad minute is to end no study.
+            job = allocation.here()
+            if job is None or time.time() - _BEGAN > _INSISTS:
+                raise
+            click.echo(f"taut: {error}; it is tried again in {_PAUSE:.0f} s", err=True)
+            time.sleep(_PAUSE)
+
+
+def _submit(
+    definition: Definition, folder: Path, dry_run: bool, project: Path | None, keep: Callable[[], None]
+) -> int:
     required()
     frozen = settings_of(definition).snapshot
     if frozen:
@@ -87,9 +105,12 @@ def submit(
             _say_submitted(study, folder, rounds, submission.submit(planned, rounds, time.time()))
             return 0
         _say_active(there, folder)
+        jobs = {job.array or job.id for job in there}
         if not any(job.name.endswith(".next") for job in there):
             record = submission.follow(planned, rounds, there, time.time())
             click.echo(f"job {record.job} was missing: it follows, and submits what is then left")
+            jobs.add(record.job or 0)
+        _say_what_next(folder, sorted(jobs))
         return 0
     finally:
         study.close()
@@ -97,7 +118,7 @@ def submit(
 
 def _plan(study: Study, folder: Path, rounds: Rounds, number: int, fresh: bool) -> Planned:
     """The jobs to submit, which the cluster would take. fresh: none of the study's are on the queue."""
-    site = limits.read(user())
+    site = limits.read(myself())
     if site.config is None:
         call("scontrol", "show", "config")  # which says why
         raise SlurmError("Slurm did not say how it is configured; try again")
@@ -148,10 +169,15 @@ def _say_submitted(study: Study, folder: Path, rounds: Rounds, done: list[Submis
         span = "" if record.minutes is None else f", {in_words(record.minutes * 60)}"
         side = f", {record.slots} trials side by side" if record.slots > 1 else ""
         click.echo(
-            f"job {record.job}: {record.tasks} workers, at most {record.at_once} at a time, each "
-            f"{devices}{record.cpus} CPU{'s' if record.cpus != 1 else ''}{span}{side}  ({script})"
+            f"job {record.job}: {record.tasks} worker{'s' if record.tasks != 1 else ''}, at most {record.at_once} "
+            f"at a time, each {devices}{record.cpus} CPU{'s' if record.cpus != 1 else ''}{span}{side}  ({script})"
         )
+    _say_what_next(folder, [record.job for record in done])
+
+
+def _say_what_next(folder: Path, jobs: Iterable[int | None]) -> None:
     click.echo(f"nothing here needs to stay; look at it with: {shlex.join(['taut', 'status', str(folder)])}")
+    click.echo(f"to stop it: scancel {' '.join(map(str, jobs))}")
 
 
 def _say_active(jobs: list[Job], folder: Path) -> None:
@@ -164,4 +190,3 @@ def _say_active(jobs: list[Job], folder: Path) -> None:
     waiting = [job for job in jobs if job.state == "PENDING" and not job.name.endswith(".next")]
     for reason in sorted({job.reason for job in waiting if job.reason}):
         click.echo(f"  waiting: {plain(reason)}")
-    click.echo(f"look at it with: {shlex.join(['taut', 'status', str(folder)])}")

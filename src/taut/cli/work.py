@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from taut.definition import Budget, Definition
 from taut.duration import parse_duration
 from taut.errors import InputError
 from taut.executors.base import Executor
-from taut.executors.places import Place, here
+from taut.executors.places import of_job
 from taut.interrupts import Interrupts
 from taut.opening import make_sampler
 from taut.study import Study
@@ -36,6 +35,9 @@ _LINGER = 15.0  # seconds for which a job stays when nothing is left to start: a
 @click.command(epilog="Example:  taut worker runs/lora --for 2h")
 @click.argument("directory")
 @click.option("--workers", type=int, help="Trials side by side in this worker (default: 1).")
+@click.option(
+    "--trial-gpus", type=float, metavar="N", help="GPUs of each trial, of those there are: 2, or 0.5."
+)
 @click.option("--mode", type=MODES, help="async (default), batch or sequential.")
 @click.option("--for", "duration", metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h.")
 @click.option("--batch", type=int, help="With --mode batch: trials of a batch, over all workers.")
@@ -45,6 +47,7 @@ _LINGER = 15.0  # seconds for which a job stays when nothing is left to start: a
 def worker(
     directory: str,
     workers: int | None,
+    trial_gpus: float | None,
     mode: Mode | None,
     duration: str | None,
     batch: int | None,
@@ -60,18 +63,25 @@ def worker(
     seconds = None if duration is None else parse_duration(duration)
     at_least_one("--workers", workers)
     at_least_one("--batch", batch)
+    if trial_gpus is not None and not (0 < trial_gpus < 1 or (trial_gpus >= 1 and trial_gpus.is_integer())):
+        raise InputError(
+            f"{trial_gpus:g} is not allowed; whole GPUs, or a part of one, are allowed; write, for instance, 0.5",
+            ("--trial-gpus",),
+        )
     if (batch is not None or once) and mode != "batch":
         raise InputError("it goes with --mode batch", ("--once" if once else "--batch",))
     study = open_study(directory)
     definition, folder = study.definition, locate(directory)
-    executor = executor_for(definition, folder, workers or 1)
     walltime = study.store.walltime
     if notice is not None:
         walltime.notice = parse_duration(notice)
     if grace is not None:
         walltime.grace = parse_duration(grace)
-    line = again("worker", directory, {"--workers": workers, "--mode": mode})
-    return take_part(study, executor, folder, line, mode or "async", seconds, batch, once)
+    given = {"--workers": workers, "--trial-gpus": trial_gpus, "--mode": mode}
+    line = again("worker", directory, given)
+    with Interrupts(walltime, _interrupted):  # also while the objective is loaded, which may take minutes
+        executor = executor_for(definition, folder, workers or 1, trial_gpus)
+        return take_part(study, executor, folder, line, mode or "async", seconds, batch, once)
 
 
 def again(command: str, target: str, options: Mapping[str, object]) -> str:
@@ -117,7 +127,8 @@ def work(
         executor.close()
         raise
     keep()
-    return take_part(study, executor, folder, line, mode or local.get("mode", "async"), seconds)
+    with Interrupts(study.store.walltime, _interrupted):
+        return take_part(study, executor, folder, line, mode or local.get("mode", "async"), seconds)
 
 
 def _check_budget(budget: Budget) -> None:
@@ -160,7 +171,7 @@ def take_part(
         linger=math.inf if job is None else _LINGER,
     )
     try:
-        with Interrupts(store.walltime, _interrupted), progress:
+        with progress:
             why = worker.run()
     except KeyboardInterrupt:
         study.close()
@@ -194,15 +205,18 @@ def check_command(definition: Definition, folder: Path) -> None:
         _refuse(folder)
 
 
-def executor_for(definition: Definition, folder: Path, slots: int) -> Executor:
-    """What evaluates this study's trials on this machine."""
+def executor_for(
+    definition: Definition, folder: Path, slots: int, trial_gpus: float | None = None
+) -> Executor:
+    """What evaluates this study's trials on this machine, `slots` side by side."""
+    places = of_job(slots, trial_gpus)
     asked, space = definition.evaluation, definition.parsed_space()
     base, must = base_of(definition, folder), needed(definition)
     if asked.command is not None:
         from taut.executors.command import CommandExecutor
 
         return CommandExecutor(
-            asked, base=base, slots=slots, objectives=must, parameters=space.names, places=_places(slots)
+            asked, base=base, slots=slots, objectives=must, parameters=space.names, places=places
         )
     if asked.function is not None:
         from taut.executors.pool import PoolExecutor
@@ -216,16 +230,9 @@ def executor_for(definition: Definition, folder: Path, slots: int) -> Executor:
             base=str(base),
             timeout=asked.timeout,
             capture=True,
-            places=_places(slots),
+            places=places,
         )
     _refuse(folder)
-
-
-def _places(slots: int) -> list[Place]:
-    """Each slot's part of what this process holds. CPUs are handed out only where they are ours alone."""
-    job = allocation.here()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    return here(slots, confined=job is not None and usable == job.cpus)
 
 
 def _refuse(folder: Path) -> NoReturn:

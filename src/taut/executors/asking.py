@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Asking", "Contents", "contents"]
+__all__ = ["Asking", "Contents", "contents", "members"]
 
 Contents = dict[str, tuple[int, int, int]]
 """Inode, size and time of change of the files below a directory, by path."""
@@ -21,18 +23,17 @@ Contents = dict[str, tuple[int, int, int]]
 class Asking:
     """Asks the processes of one group, once each, also those that begin to catch the signal later."""
 
-    def __init__(self, group: int) -> None:
-        self._group = group
+    def __init__(self) -> None:
         self._seen: set[int] = set()
         self._told: set[int] = set()
 
-    def look(self) -> None:
-        """Ask those that catch the signal, and did so when we looked before.
+    def look(self, members: Collection[int]) -> None:
+        """Ask those members of the group that catch the signal, and did so when we looked before.
 
         A process that was just forked has its parent's handlers until it starts its own program; the signal
         would meet it there without any.
         """
-        catching = _catching(self._group)
+        catching = _catching(members)
         for pid in (catching & self._seen) - self._told:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGUSR1)
@@ -57,14 +58,14 @@ class _Process(NamedTuple):
     command: bytes
 
 
-def _catching(group: int) -> set[int]:
-    """Processes of `group` that catch SIGUSR1.
+def _catching(members: Collection[int]) -> set[int]:
+    """Those `members` of a group that catch SIGUSR1.
 
     Plain copies of a catching parent (a data loader's processes) are left out: they have its handlers without
     having asked for them, and would save what they do not hold.
     """
     found: dict[int, _Process] = {}
-    for pid in _members(group):
+    for pid in members:
         with contextlib.suppress(OSError, LookupError, ValueError):  # it has ended
             status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
             if int(status["SigCgt"], 16) >> (signal.SIGUSR1 - 1) & 1:
@@ -76,12 +77,12 @@ def _catching(group: int) -> set[int]:
     }
 
 
-def _members(group: int) -> list[int]:
-    members = []
+def members() -> defaultdict[int, list[int]]:
+    """The numbers of all processes of the machine by their group; nothing without /proc."""
+    found = defaultdict(list)
     with contextlib.suppress(OSError):  # no /proc
         for name in os.listdir("/proc"):
             if name.isdigit():
-                with contextlib.suppress(OSError):
-                    if os.getpgid(int(name)) == group:
-                        members.append(int(name))
-    return members
+                with contextlib.suppress(OSError):  # it has ended
+                    found[os.getpgid(int(name))].append(int(name))
+    return found

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from taut import checkpoints
 from taut.executors.asking import Asking, Contents, contents
 from taut.executors.base import Report, Task
+from taut.executors.memory import Memory
 from taut.resultlines import Row
 from taut.results import Collector, Sources
 
@@ -22,7 +23,9 @@ _LAST_LINES = 20
 _LAST_BYTES = 1 << 16
 _GRACE = 1.0  # seconds between SIGTERM and SIGKILL after a timeout
 _AGAIN = 75  # EX_TEMPFAIL in sysexits.h: "the user is invited to retry"
-_TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)  # the second from a shell in between
+# By a signal, and as a shell in between says that its child was.
+_TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _NUMBER_STAYS = hasattr(os, "waitid")
 
 
@@ -54,7 +57,8 @@ class Attempt:
         self.process: subprocess.Popen[bytes]
         self._timeout = timeout
         self._timed_out = False
-        self._asking: Asking | None = None
+        self._memory = Memory()
+        self._asking = Asking()
         self._before: Contents | None = None  # in the checkpoint directory when first asked
         self.deadline = float("inf")
         """When `expire` must be called, on the monotonic clock."""
@@ -94,12 +98,14 @@ class Attempt:
         self.deadline = float("inf") if self._timed_out else now + _GRACE
         self._timed_out = True
 
-    def ask(self) -> None:
-        """Ask the command to checkpoint; call it again and again, for processes that listen only later."""
-        if self._asking is None:
-            self._asking = Asking(self.process.pid)
+    def ask(self, members: Collection[int]) -> None:
+        """Ask the command to checkpoint; call it again and again, for processes that listen only later.
+
+        members: the numbers of all processes in its group.
+        """
+        if self._before is None:
             self._before = contents(self.checkpoint)
-        self._asking.look()
+        self._asking.look(members)
 
     def saved(self, complete: bool) -> bool:
         """Whether the command, which was asked and has ended, can go on from what it left.
@@ -121,7 +127,7 @@ class Attempt:
     def reap(self) -> None:
         """Kill what is left of the group (data loaders, servers), then let its number go."""
         self.signal(signal.SIGKILL)
-        self.process.wait()
+        self._memory.wait(self.process)
 
     def reports(self, rows: Sequence[Row]) -> list[Report]:
         task = self.task
@@ -134,22 +140,27 @@ class Attempt:
         if self._timed_out:
             why = f"timed out after {self._timeout:g} s"
         elif self.process.returncode:
-            why = _ending(self.process.returncode)
+            why = self._ending(self.process.returncode)
         else:
             return None
         lines = _last_lines(self.stderr) or _last_lines(self.stdout)
         return "\n".join([why, *lines])
 
+    def _ending(self, code: int) -> str:
+        killed, ran_out = code in _KILLED, self._memory.ran_out
+        if ran_out and killed:
+            return f"ran out of memory{self._memory.amounts}"
+        if code > 0:
+            why = f"exit code {code}" + (" (killed by SIGKILL; out of memory?)" if killed else "")
+            return f"{why}; memory ran out meanwhile{self._memory.amounts}" if ran_out else why
+        return f"killed by {_name(-code)}" + (" (out of memory?)" if killed and ran_out is None else "")
 
-def _ending(code: int) -> str:
-    if code > 0:
-        # 128 + 9 is how a shell in between says that its child was killed.
-        return f"exit code {code}" + (" (killed by SIGKILL; out of memory?)" if code == 137 else "")
+
+def _name(number: int) -> str:
     try:
-        name = signal.Signals(-code).name
+        return signal.Signals(number).name
     except ValueError:
-        name = f"signal {-code}"
-    return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+        return f"signal {number}"
 
 
 def _last_lines(path: Path) -> list[str]:

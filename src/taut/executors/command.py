@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from taut.errors import InputError, StudyError
 from taut.executors.arguments import Template
+from taut.executors.asking import members
 from taut.executors.attempt import Attempt
 from taut.executors.base import HEED, Died, Executor, Message, Outcome, Paused, Task
 from taut.executors.environment import environment
@@ -215,8 +216,9 @@ class CommandExecutor(Executor):
 
     def _ask(self, now: float) -> None:
         """Ask what runs for checkpoints; a second look soon after the first, see `Asking`."""
-        for attempt in self._running.values():
-            attempt.ask()
+        groups = members()
+        for pid, attempt in self._running.items():
+            attempt.ask(groups[pid])
         self._ask_at = now + _ASK[0 if self._ask_at == 0.0 else 1]
 
     def _finish(self, attempt: Attempt) -> None:

@@ -9,7 +9,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["ANYWHERE", "Place", "here", "pinned", "quietest", "share"]
+from taut import allocation
+from taut.errors import InputError
+
+__all__ = ["ANYWHERE", "Place", "here", "of_job", "pinned", "quietest", "share"]
 
 _CUDA = "CUDA_VISIBLE_DEVICES"
 # Slurm sets those that belong to the kind of GPU it knows of, or all of them if it does not know the kind.
@@ -37,22 +40,40 @@ class Place(NamedTuple):
 ANYWHERE = Place(None, None)
 
 
-def share(slots: int, gpus: Sequence[str] | None, cpus: Sequence[int] | None) -> list[Place]:
+def share(
+    slots: int, gpus: Sequence[str] | None, cpus: Sequence[int] | None, each: float | None = None
+) -> list[Place]:
     """`slots` places of equal standing; neighbours in `cpus` stay together.
 
-    Each slot gets the same number of GPUs, and what is left over stays idle: on another number of them a script
-    may train another model (its batch is as large as they are many). If there are more slots than GPUs, slots
-    share them in turn, 0, 1, 0, 1, so that the first two trials are not on the same one. CPUs change only the
-    speed, and so all are handed out; where they are fewer than slots, nobody is bound to any.
+    each: GPUs of a slot, whole or a part of one; None divides them evenly. Every slot gets the same number, and what
+    is left over stays idle: on another number of them a script may train another model (its batch is as large as they
+    are many). Slots that share GPUs have them in turn, 0, 1, 0, 1, so that the first two trials are not on the same
+    one. CPUs change only the speed, and so all are handed out; where they are fewer than slots, nobody is bound to any.
+
+    Raises `InputError` if there are too few GPUs for `each`.
     """
-    return [Place(_gpus(slots, gpus, slot), _cpus(slots, cpus, slot)) for slot in range(slots)]
+    number = None if gpus is None else _number(slots, len(gpus), each)
+    return [Place(_gpus(gpus, number, slot), _cpus(slots, cpus, slot)) for slot in range(slots)]
 
 
-def _gpus(slots: int, gpus: Sequence[str] | None, slot: int) -> tuple[str, ...] | None:
-    if not gpus:
+def _number(slots: int, gpus: int, each: float | None) -> int:
+    """Whole GPUs of one slot; 0 where several slots are to share one."""
+    if each is None:
+        return gpus // slots
+    room = gpus // int(each) if each >= 1 else gpus * int(1 / each + 1e-9)  # a third of one fits three times
+    if room < slots:
+        raise InputError(
+            f"{slots} trials side by side with {each:g} GPUs each do not fit, this process has {gpus} GPUs "
+            f"({_CUDA}), enough for {room}; start fewer side by side, or give each less",
+            ("--trial-gpus",),
+        )
+    return int(each)
+
+
+def _gpus(gpus: Sequence[str] | None, number: int | None, slot: int) -> tuple[str, ...] | None:
+    if not gpus or number is None:
         return None if gpus is None else ()
-    each = len(gpus) // slots
-    return tuple(gpus[slot * each : (slot + 1) * each]) if each else (gpus[slot % len(gpus)],)
+    return tuple(gpus[slot * number : (slot + 1) * number]) if number else (gpus[slot % len(gpus)],)
 
 
 def _cpus(slots: int, cpus: Sequence[int] | None, slot: int) -> tuple[int, ...] | None:
@@ -61,7 +82,19 @@ def _cpus(slots: int, cpus: Sequence[int] | None, slot: int) -> tuple[int, ...] 
     return tuple(cpus[len(cpus) * slot // slots : len(cpus) * (slot + 1) // slots])
 
 
-def here(slots: int, confined: bool, environment: Mapping[str, str] = os.environ) -> list[Place]:
+def of_job(slots: int, each: float | None = None) -> list[Place]:
+    """The places for `slots` trials side by side in what this process holds, with `each` so many GPUs (see `share`).
+
+    CPUs are handed out only in a job that has those it may run on for itself.
+    """
+    job = allocation.here()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return here(slots, confined=job is not None and usable == job.cpus, each=each)
+
+
+def here(
+    slots: int, confined: bool, environment: Mapping[str, str] = os.environ, each: float | None = None
+) -> list[Place]:
     """The places for `slots` trials side by side in this process's allocation.
 
     confined: whether the CPUs that this process may run on are its allocation's own; otherwise others
@@ -73,7 +106,7 @@ def here(slots: int, confined: bool, environment: Mapping[str, str] = os.environ
     cpus = None
     if confined and hasattr(os, "sched_getaffinity"):
         cpus = sorted(os.sched_getaffinity(0), key=_core)
-    return [place._replace(variables=variables or (_CUDA,)) for place in share(slots, gpus, cpus)]
+    return [place._replace(variables=variables or (_CUDA,)) for place in share(slots, gpus, cpus, each)]
 
 
 def _core(cpu: int) -> tuple[int, int, int]:

@@ -19,6 +19,7 @@ from taut.executors.base import HEED, Died, Executor, Message, Outcome, Paused, 
 from taut.executors.board import Board
 from taut.executors.child import Broken, Ready, Setup, decode_said, encode
 from taut.executors.guardian import Guardian
+from taut.executors.memory import Memory
 from taut.executors.objective import Objective
 from taut.executors.places import ANYWHERE, Place, pinned, quietest
 from taut.executors.threads import thread_limit
@@ -173,6 +174,7 @@ class _Child:
     def __init__(self, setup: Setup, guardian: Guardian, board: Board, place: Place) -> None:
         ours, theirs = socket.socketpair()
         handed = [theirs.fileno(), board.descriptor]
+        self._memory = Memory()
         with theirs, pinned(place.cpus):
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _START, *map(str, handed), _ROOT],
@@ -206,6 +208,7 @@ class _Child:
 
     def send(self, task: Task) -> None:
         self.task, self.since = task, time.monotonic()
+        self._memory = Memory()
         with contextlib.suppress(OSError):  # it just died: the next poll says so
             self.connection.send_bytes(encode(task))
 
@@ -235,7 +238,7 @@ class _Child:
     def bury(self) -> int:
         """End the process and what it started, for good; its exit code."""
         self.signal(signal.SIGKILL)
-        code = self.process.wait()
+        code = self._memory.wait(self.process)
         self._guardian.forget(self.process.pid)
         return code
 
@@ -246,7 +249,10 @@ class _Child:
             return "closed its connection"
         code = self.bury()
         if code < 0:
-            hint = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+            ran_out = self._memory.ran_out if -code == signal.SIGKILL else False
+            if ran_out:
+                return f"ran out of memory{self._memory.amounts}"
+            hint = ", perhaps for want of memory" if ran_out is None else ""
             return f"was killed by {signal.Signals(-code).name}{hint}"
         return f"ended with exit code {code}"
 

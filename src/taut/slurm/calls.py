@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import pwd
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 
 from taut.errors import InputError, StudyError
 
-__all__ = ["NoAnswer", "SlurmError", "available", "call", "required"]
+__all__ = ["NoAnswer", "SlurmError", "available", "call", "cluster_name", "myself", "required"]
 
-# Formats that a user has set for the terminal would change what is read here.
-_PERSONAL = (
-    "SQUEUE_FORMAT",
-    "SQUEUE_FORMAT2",
-    "SQUEUE_SORT",
-    "SACCT_FORMAT",
-    "SINFO_FORMAT",
-    "SLURM_TIME_FORMAT",
-)
+# What a user has set for the terminal, formats and filters, would change what is read here.
+_PERSONAL = ("SQUEUE_", "SACCT_", "SINFO_", "SCONTROL_", "SACCTMGR_", "SLURM_TIME_FORMAT")
+_CLUSTER = re.compile(r"^\s*ClusterName\s*=\s*(\S+)", re.MULTILINE | re.IGNORECASE)
+# Complaints of commands that may all the same have done what they were asked for.
+_NO_ANSWER = ("timed out", "Unable to contact", "onnection refused", "onnection reset", "Transport endpoint")
 
 
 class SlurmError(StudyError):
@@ -28,7 +27,7 @@ class SlurmError(StudyError):
 
 
 class NoAnswer(SlurmError):
-    """A command of Slurm took too long: whether it has done what was asked is not known."""
+    """The controller did not answer in time: whether it has done what was asked is not known."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -48,7 +47,7 @@ def required() -> None:
 
 def environment() -> dict[str, str]:
     """The environment for Slurm's commands, whose output is to be read by a program."""
-    return {**{k: v for k, v in os.environ.items() if k not in _PERSONAL}, "LC_ALL": "C"}
+    return {**{k: v for k, v in os.environ.items() if not k.startswith(_PERSONAL)}, "LC_ALL": "C"}
 
 
 def call(
@@ -74,7 +73,8 @@ def call(
     except subprocess.TimeoutExpired:
         raise NoAnswer(f"{words[0]} did not answer within {timeout:g} s") from None
     if done.returncode:
-        raise SlurmError(complaint(words[0], done.stderr, done.returncode))
+        said = complaint(words[0], done.stderr, done.returncode)
+        raise (NoAnswer if any(text in said for text in _NO_ANSWER) else SlurmError)(said)
     return done.stdout
 
 
@@ -85,3 +85,25 @@ def complaint(program: str, said: str, code: int) -> str:
         return f"{program} ended with exit code {code}"
     texts = [line.removeprefix(f"{program}: ").removeprefix("error: ") for line in lines]
     return f"{program}: {'; '.join(dict.fromkeys(texts))}"
+
+
+@functools.lru_cache(maxsize=1)
+def myself() -> str:
+    """The name of the user whose jobs ours are: by the user number, whatever LOGNAME says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may have a user number without a name
+        return str(os.getuid())
+
+
+def cluster_name() -> str | None:
+    """The cluster whose commands work here: its configuration's word, else the controller's; None if neither says."""
+    places = [os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf"), "/run/slurm/conf/slurm.conf"]
+    for place in places:
+        with contextlib.suppress(OSError, UnicodeDecodeError), open(place, encoding="utf-8") as file:
+            if found := _CLUSTER.search(file.read()):
+                return found[1].lower()
+    with contextlib.suppress(SlurmError):
+        found = _CLUSTER.search(call("scontrol", "show", "config", timeout=10.0))
+        return found[1] if found else None
+    return None

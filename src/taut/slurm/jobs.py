@@ -116,6 +116,11 @@ class Life(_Named, msgspec.Struct, frozen=True, omit_defaults=True):
     nodes: str = ""
     name: str = ""
 
+    @property
+    def submitted(self) -> int:
+        """The id that its submission was given: the whole array's, or its own."""
+        return self.id if self.array is None else self.array
+
 
 class Ending(NamedTuple):
     """Why a job's life is over, for people. blame: the trial it ran may be the reason."""

@@ -45,7 +45,7 @@ def used(lives: Iterable[Life], entries: Iterable[Entry] = ()) -> Hours:
     entries: the rounds they belong to; these tell the devices where accounting does not count them.
     """
     rounds = {entry.job: entry for entry in entries}
-    return _sum(_hours(life, rounds.get(_round(life)), life.elapsed) for life in lives)
+    return _sum(_hours(life, rounds.get(life.submitted), life.elapsed) for life in lives)
 
 
 def reserved(entries: Iterable[Entry], lives: Iterable[Life]) -> Hours:
@@ -56,7 +56,7 @@ def reserved(entries: Iterable[Entry], lives: Iterable[Life]) -> Hours:
     """
     of: dict[int, list[Life]] = {}
     for life in lives:
-        of.setdefault(_round(life), []).append(life)
+        of.setdefault(life.submitted, []).append(life)
     return _sum(_reserved(entry, of.get(entry.job, [])) for entry in entries)
 
 
@@ -90,10 +90,6 @@ def tasks_within(budget: Hours, entry: Entry, taken: Hours) -> int:
         if each > 0:
             fits = min(fits, (limit - gone) / each + 1e-9)  # sums of floats may be a hair above
     return max(math.floor(fits), 0)
-
-
-def _round(life: Life) -> int:
-    return life.id if life.array is None else life.array
 
 
 def _hours(life: Life, entry: Entry | None, seconds: float) -> Hours:

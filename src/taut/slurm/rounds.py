@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import time
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Submission(msgspec.Struct, frozen=True):
 
     kind: ``job`` or ``next``. name: unique by study, round and attempt. job: its number, None until it is known.
     at_once: tasks that may run at the same time. gpus, cpus, minutes: of one task. slots: trials side by side in it.
-    progress: what the study had reached when it was submitted. t: when, in seconds since the epoch.
+    progress, finished: what the study had reached when it was submitted, pauses included or not. t: when, in seconds since the epoch.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Submission(msgspec.Struct, frozen=True):
     minutes: int | None
     slots: int
     progress: int
+    finished: int = 0
     t: float = 0.0
     job: int | None = None
 
@@ -84,6 +86,8 @@ class Rounds:
         One that has not said for a minute what became of it has died on the way, and its round is left as it is.
         """
         latest = self.latest
+        if latest < 0:
+            return
         known = [one for one in self.all() if one.round == latest]
         open_ = not known or any(one.job is None for one in known)
         if open_ and time.time() - self.place(latest).stat().st_mtime < _BUSY:
@@ -98,7 +102,7 @@ class Rounds:
     def write(self, submission: Submission) -> None:
         """Write or replace the record of a job, whole."""
         path = self.place(submission.round) / f"{submission.kind}.json"
-        draft = path.with_suffix(".draft")
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # others may write the same
         draft.write_bytes(msgspec.json.format(msgspec.json.encode(submission)) + b"\n")
         os.replace(draft, path)
 

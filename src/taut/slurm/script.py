@@ -23,6 +23,7 @@ __all__ = [
     "worker_words",
 ]
 
+_ONE_WORD = re.compile(r"\S+")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=,%@+-]+")  # what sbatch takes without quotes
 
 # Variables that sbatch prefers to the script's lines: of what every script says, and of single settings.
@@ -94,7 +95,10 @@ def worker_words(settings: Settings, study: Path, *more: str, present: str = sys
 
     study: absolute. more: further words for ``taut worker``. present: the interpreter outside of containers.
     """
-    options = ["--workers", str(settings.slots), "--mode", settings.mode]
+    part = settings.trial_gpus
+    options = ["--workers", str(settings.slots)]
+    options += [] if part is None else ["--trial-gpus", f"{part:.12g}"]
+    options += ["--mode", settings.mode]
     return [
         *settings.container,
         *python_words(settings, present=present),
@@ -127,12 +131,11 @@ def submit_words(
     tasks: int | None = None,
     at_once: int | None = None,
     dependency: str | None = None,
-    hold: bool = False,
 ) -> list[str]:
     """The words that submit `script`, of which sbatch then prints the job id alone.
 
     tasks: of the array; None is one plain job. at_once: how many of them may run side by side; None is all.
-    dependency: for instance ``afterany:17``. hold: wait until released.
+    dependency: for instance ``afterany:17``.
     """
     words = ["sbatch", "--parsable"]
     if tasks is not None:
@@ -140,8 +143,6 @@ def submit_words(
         words.append(f"--array=0-{tasks - 1}{limit}")
     if dependency is not None:
         words.append(f"--dependency={dependency}")
-    if hold:
-        words.append("--hold")
     return [*words, str(script)]
 
 
@@ -188,7 +189,7 @@ def _directives(settings: Settings, name: str, log: str) -> str:
         "signal": f"B:USR1@{settings.notice}",
     }
     lines = [f"--{key}={_quoted(str(value))}" for key, value in options.items() if value is not None]
-    lines += ["--requeue" if settings.requeue else "--no-requeue", *settings.extra]
+    lines += ["--requeue" if settings.requeue else "--no-requeue", *map(_option, settings.extra)]
     return "\n".join(f"#SBATCH {line}" for line in lines)
 
 
@@ -203,6 +204,15 @@ def _quoted(value: str) -> str:
     if _PLAIN.fullmatch(value):
         return value
     return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+
+
+def _option(text: str) -> str:
+    """An option of `extra`: its value is quoted as others are, unless the user did so or wrote several options."""
+    name, equals, value = text.partition("=")
+    several = any(word.startswith("-") for word in value.split()[1:])
+    if not equals or not _ONE_WORD.fullmatch(name) or several or any(mark in value for mark in "\"'\\"):
+        return text
+    return f"{name}={_quoted(value)}"
 
 
 def _check_line(text: str) -> None:

@@ -7,12 +7,21 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["NOTICE", "Mode", "Settings"]
+__all__ = ["LEAST_NOTICE", "NOTICE", "Mode", "Settings", "usual_notice"]
 
 Mode = Literal["async", "batch", "sequential"]
 
 NOTICE = 120
 """Seconds before the end of a job at which its trials are asked to checkpoint, unless the file says otherwise."""
+
+
+LEAST_NOTICE = 30
+"""Slurm looks at the clock that seldom."""
+
+
+def usual_notice(minutes: int | None) -> int:
+    """Seconds of notice where the file names none: a short job has a quarter of its time."""
+    return NOTICE if minutes is None else max(LEAST_NOTICE, min(NOTICE, minutes * 15))
 
 
 class Settings(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import pwd
 import re
 import time
 from collections.abc import Collection
@@ -15,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from taut.slurm.background import Call
-from taut.slurm.calls import SlurmError, available, call
+from taut.slurm.calls import available, cluster_name, myself
 from taut.slurm.jobs import SACCT, SQUEUE, Ending, Job, parse_sacct, parse_squeue
 from taut.slurm.known import EVERY, Identity, Known
 from taut.slurm.turns import Turns
@@ -88,7 +86,7 @@ class Watch:
             return
         known = self._read(now=True)
         unexplained = [who for who in self._since if known.unexplained(who, *self._sight(who, known))]
-        users = sorted({*known.users, *self._users, _myself()})
+        users = sorted({*known.users, *self._users, myself()})
         words: tuple[str, ...]
         if unexplained:
             words = *SACCT, "-j", ",".join(sorted({str(who.id) for who in unexplained}))
@@ -120,7 +118,7 @@ class Watch:
         elif answer.error is None:
             unheard = set(re.findall(r"Invalid user: (\S+)", answer.complaints))
             users = set(asked.users) - unheard
-            known = known.with_jobs(asked.turn, asked.then, _myself(), users, parse_squeue(answer.said))
+            known = known.with_jobs(asked.turn, asked.then, myself(), users, parse_squeue(answer.said))
         else:
             known = known.failed(asked.turn, answer.error)
         self._write(known)
@@ -208,10 +206,7 @@ class Watch:
             return None
         if self._cluster is None and time.monotonic() - self._named_at > _AGAIN:
             self._named_at = time.monotonic()
-            with contextlib.suppress(SlurmError):
-                said = call("scontrol", "show", "config", timeout=10.0)
-                found = re.search(r"^ClusterName\s*=\s*(\S+)", said, re.MULTILINE)
-                self._cluster = found[1] if found else None
+            self._cluster = cluster_name()
         return self._cluster
 
     def _read(self, now: bool = False) -> Known:
@@ -237,11 +232,3 @@ class Watch:
             draft.unlink(missing_ok=True)
             raise
         self._known = known
-
-
-@functools.lru_cache(maxsize=1)
-def _myself() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container may have a user number without a name
-        return str(os.getuid())

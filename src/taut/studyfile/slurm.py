@@ -10,7 +10,7 @@ from typing import Any, Final, cast, get_args
 
 from taut.duration import parse_duration
 from taut.errors import InputError
-from taut.slurm.settings import NOTICE, Mode, Settings
+from taut.slurm.settings import LEAST_NOTICE, NOTICE, Mode, Settings, usual_notice
 from taut.studyfile.keys import above
 from taut.studyfile.options import check_option
 from taut.studyfile.table import Table, show
@@ -25,10 +25,7 @@ _PLACE = ("on", "slurm")
 _NAME = re.compile(r"[^\s\"'#\\]+")
 _GPUS = re.compile(r"(?!gpu:)([A-Za-z0-9_.-]+):([1-9][0-9]{0,3})")
 _MEMORY = re.compile(r"0|[1-9][0-9]{0,8}[KMGTkmgt]")
-_LEAST_NOTICE, _MOST_NOTICE = (
-    30,
-    65_535,
-)  # seconds; Slurm looks at the clock that seldom, and counts in 16 bits
+_MOST_NOTICE = 65_535  # seconds: Slurm counts them in 16 bits
 
 
 def settings(values: Mapping[str, Any]) -> Settings:
@@ -155,14 +152,14 @@ def _notice(table: Table, minutes: int | None) -> int:
     """Seconds. A short job that names no notice has a quarter of its time."""
     value = table.values.get("notice")
     if value is None:
-        return NOTICE if minutes is None else max(_LEAST_NOTICE, min(NOTICE, minutes * 15))
+        return usual_notice(minutes)
     if isinstance(value, str):
         try:
             value = math.ceil(parse_duration(value))
         except InputError as error:
             raise error.under(*_PLACE, "notice") from None
         table = Table({"notice": value}, table.at)
-    seconds = table.integer("notice", _LEAST_NOTICE, _MOST_NOTICE, NOTICE) or NOTICE
+    seconds = table.integer("notice", LEAST_NOTICE, _MOST_NOTICE, NOTICE) or NOTICE
     if minutes is not None and seconds >= 60 * minutes:
         raise table.error(
             f"{seconds} s is no shorter than a job's {60 * minutes} s; less than that is allowed; "
