@@ -465,6 +465,13 @@ def test_a_trial_that_ran_out_of_time_waits_for_more_of_it() -> None:
     assert ask(snapshot, now=0.0, frontier=1, ends=60.0, whole=54.0) == Claim(3)
 
 
+def test_a_paused_trial_goes_on_although_it_fell_short_before() -> None:
+    short = Released(n=0, a=0, why="the job's time was over", blame=False, t=90.0, short=90.0)
+    saved = Released(n=0, a=1, why="paused", blame=False, t=200.0, kept=True)
+    snapshot = seen([started(0), short, started(0, 1), saved], trials=3)
+    assert begins(ask(snapshot, now=0.0, frontier=1, ends=20.0, whole=800.0)) == ([0], 2)
+
+
 def test_a_job_takes_part_in_one_batch() -> None:
     events: list[Event] = [started(n) for n in range(3)]
     snapshot = seen(events, trials=8)

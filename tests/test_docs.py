@@ -12,6 +12,7 @@ import pytest
 
 from taut import jobplan, studyfile
 from taut.cli import _COMMANDS
+from taut.slurm.rounds import Rounds
 from taut.slurm.site import Config, Site
 from taut.snapshot import Snapshot
 from taut.studyfile import keys
@@ -69,7 +70,9 @@ def test_the_job_script_of_the_docs_is_what_is_submitted(tmp_path: Path) -> None
     (tmp_path / "study.toml").write_text(blocks(page, "toml")[0])
     definition = studyfile.read(tmp_path / "study.toml")
     site = Site(user="me", config=Config("lab", "22.05", kill_wait=30))
-    planned = jobplan.plan(definition, Snapshot(definition), Path("/home/me/runs/lora"), site, (), 0)
+    planned = jobplan.plan(
+        definition, Snapshot(definition), Path("/home/me/runs/lora"), Rounds(tmp_path), site, (), 0
+    )
     shown = next(text for text in blocks(page, "bash") if "taut run --on slurm" in text)
     made = planned.steps[0].script.replace(sys.executable, "/home/me/env/bin/python")
     mark = r"taut-lora-[0-9a-f]{6}"

@@ -31,6 +31,7 @@ RECORDS = [
         worker=0,
         started=START,
         finished=START + 1.5,
+        spent=1.5,
     ),
     TrialRecord(
         number=1,
@@ -48,6 +49,7 @@ RECORDS = [
         worker=12,
         started=START + 0.25,
         finished=START + 60.250001,
+        spent=100.5,
         error='Traceback:\n  File "train.py", line 3\nValueError: no, "really"',
     ),
     TrialRecord(
@@ -69,6 +71,7 @@ RECORDS = [
         worker=3,
         started=START + 3,
         finished=START + 4,
+        spent=1.0,
     ),
 ]
 
@@ -83,16 +86,16 @@ REPORTS = {
 }
 
 CSV = (
-    "number,state,attempts,worker,started,finished,duration,"
+    "number,state,attempts,worker,started,finished,duration,spent,"
     "params.lr,params.optim,params.momentum,params.layers,params.nesterov,params.shape,"
     "values.accuracy,values.loss,error\n"
-    "0,complete,1,0,2026-01-01T00:00:00.000000Z,2026-01-01T00:00:01.500000Z,1.5,"
+    "0,complete,1,0,2026-01-01T00:00:00.000000Z,2026-01-01T00:00:01.500000Z,1.5,1.5,"
     '0.1,sgd,,2,true,"[8, 4]",,0.30000000000000004,\n'
-    "1,failed,3,12,2026-01-01T00:00:00.250000Z,2026-01-01T00:01:00.250001Z,60.000001,"
+    "1,failed,3,12,2026-01-01T00:00:00.250000Z,2026-01-01T00:01:00.250001Z,60.000001,100.5,"
     '1e-05,"a,""b""\nü",0.5,3,false,null,,,'
     '"Traceback:\n  File ""train.py"", line 3\nValueError: no, ""really"""\n'
-    "4,running,1,3,2026-01-01T00:00:02.000000Z,,,1,adam,,1,true,[],,,\n"
-    "5,complete,1,3,2026-01-01T00:00:03.000000Z,2026-01-01T00:00:04.000000Z,1.0,"
+    "4,running,1,3,2026-01-01T00:00:02.000000Z,,,0.0,1,adam,,1,true,[],,,\n"
+    "5,complete,1,3,2026-01-01T00:00:03.000000Z,2026-01-01T00:00:04.000000Z,1.0,1.0,"
     "0.2,adam,,1,true,[1],0.9,-1.0,\n"
 )
 
@@ -106,6 +109,15 @@ def test_csv(tmp_path: Path) -> None:
     assert [row["error"] for row in rows] == ["", RECORDS[1].error, "", ""]
     assert float(rows[0]["values.loss"]) == 0.1 + 0.2
     assert os.listdir(tmp_path) == ["trials.csv"]
+
+
+def test_gpu_hours_are_a_column_where_they_are_known() -> None:
+    lines = csv_text(RECORDS, {0: 0.25, 5: 1.5}).splitlines()
+    assert lines[0].startswith(
+        "number,state,attempts,worker,started,finished,duration,spent,gpu_hours,params.lr"
+    )
+    rows = list(csv.DictReader(csv_text(RECORDS, {0: 0.25, 5: 1.5}).splitlines(keepends=True)))
+    assert [row["gpu_hours"] for row in rows] == ["0.25", "", "", "1.5"]
 
 
 def test_pandas_reads_the_csv(tmp_path: Path) -> None:
@@ -122,7 +134,7 @@ def test_no_trials_make_an_empty_table(tmp_path: Path, to: str) -> None:
     if to == "parquet":
         pytest.importorskip("pyarrow")
     path = export([], to, tmp_path / "empty")
-    columns = ["number", "state", "attempts", "worker", "started", "finished", "duration", "error"]
+    columns = ["number", "state", "attempts", "worker", "started", "finished", "duration", "spent", "error"]
     if to == "csv":
         assert path.read_text() == ",".join(columns) + "\n"
     elif to == "parquet":
@@ -141,12 +153,13 @@ def test_parquet(tmp_path: Path) -> None:
     assert ",".join(table.column_names) == CSV.partition("\n")[0]
     time = arrow.timestamp("us", tz="UTC")
     assert [str(field.type) for field in table.schema] == [
-        *("int64", "string", "int64", "int64", str(time), str(time), "double"),
+        *("int64", "string", "int64", "int64", str(time), str(time), "double", "double"),
         *("double", "string", "double", "int64", "bool", "string"),
         *("double", "double", "string"),
     ]
     assert table["number"].to_pylist() == [0, 1, 4, 5]
     assert table["duration"].to_pylist() == [1.5, 60.000001, None, 1.0]
+    assert table["spent"].to_pylist() == [1.5, 100.5, 0.0, 1.0]
     midnight = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
     assert table["finished"].to_pylist()[:3] == [
         midnight + datetime.timedelta(seconds=1.5),
@@ -187,13 +200,13 @@ def test_sqlite(tmp_path: Path) -> None:
     path = export(RECORDS, "sqlite", tmp_path / "a b?#%.db", reports=REPORTS)
     assert os.listdir(tmp_path) == ["a b?#%.db"]
     assert rows(path, "SELECT * FROM trials ORDER BY number") == [
-        (0, "complete", 0, 1, "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:01.500000Z", 1.5, None),
+        (0, "complete", 0, 1, "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:01.500000Z", 1.5, 1.5, None),
         (
             *(1, "failed", 12, 3, "2026-01-01T00:00:00.250000Z", "2026-01-01T00:01:00.250001Z", 60.000001),
-            RECORDS[1].error,
+            *(100.5, RECORDS[1].error),
         ),
-        (4, "running", 3, 1, "2026-01-01T00:00:02.000000Z", None, None, None),
-        (5, "complete", 3, 1, "2026-01-01T00:00:03.000000Z", "2026-01-01T00:00:04.000000Z", 1.0, None),
+        (4, "running", 3, 1, "2026-01-01T00:00:02.000000Z", None, None, 0.0, None),
+        (5, "complete", 3, 1, "2026-01-01T00:00:03.000000Z", "2026-01-01T00:00:04.000000Z", 1.0, 1.0, None),
     ]
     params: dict[int, dict[str, Any]] = {}
     for number, name, value in rows(path, "SELECT number, name, value FROM params"):
@@ -234,12 +247,12 @@ def test_columns_follow_the_definition_order() -> None:
         record(2, {"z": 0, "a": 1}),
     ]
     header = csv_text(records).splitlines()[0]
-    assert header.split(",")[7:-2] == ["params.z", "params.a", "params.b", "params.c", "params.d"]
+    assert header.split(",")[8:-2] == ["params.z", "params.a", "params.b", "params.c", "params.d"]
 
 
 def test_a_record_without_its_start(tmp_path: Path) -> None:
     lost = TrialRecord(0, "waiting", {}, {}, 1, -1, float("nan"), None, "its worker died")
-    assert csv_text([lost]).splitlines()[1] == "0,waiting,1,-1,,,,its worker died"
+    assert csv_text([lost]).splitlines()[1] == "0,waiting,1,-1,,,,0.0,its worker died"
     assert rows(export([lost], "sqlite", tmp_path / "t"), "SELECT started FROM trials") == [(None,)]
 
 

@@ -22,6 +22,11 @@ def test_one_trial_does_not_promise_that_all_take_as_long() -> None:
     assert 100 < agreeing < 120
 
 
+@pytest.mark.parametrize(("known", "times"), [(1, 2.72), (2, 1.96), (8, 1.38), (50, 1.13)])
+def test_how_far_above_equal_durations_the_bound_lies(known: int, times: float) -> None:
+    assert upper(np.full(known, 100.0)) == pytest.approx(100.0 * times, rel=0.03)
+
+
 @pytest.mark.parametrize("freedom", [3, 4, 6, 10, 30, 100])
 def test_the_quantile_of_students_t(freedom: int) -> None:
     assert _student(freedom) == pytest.approx(stats.t.ppf(0.95, freedom), abs=0.05)

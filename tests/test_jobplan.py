@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import taut
@@ -13,7 +14,7 @@ from taut.errors import InputError
 from taut.events import Event, Finished, Released, Started
 from taut.jobplan import Planned, plan, words
 from taut.slurm.jobs import Life
-from taut.slurm.rounds import Rounds, Submission
+from taut.slurm.rounds import Rounds, Submission, follows
 from taut.slurm.site import Config, Site
 from taut.snapshot import Snapshot
 
@@ -39,7 +40,8 @@ def planned(
         events += [Started(n, 0, {"x": 0.5}, 0, n + 1, 1.0), Finished(n, 0, "complete", {"loss": 1.0}, 2.0)]
     snapshot.apply(0, events)
     study = tmp_path / "study"
-    return plan(definition, snapshot, study, SITE, lives, Rounds(study / "slurm").latest + 1)
+    rounds = Rounds(study / "slurm")
+    return plan(definition, snapshot, study, rounds, SITE, lives, rounds.latest + 1)
 
 
 def sizes(found: Planned) -> list[tuple[int | None, int, bool]]:
@@ -70,16 +72,17 @@ def test_the_arrays_and_the_one_that_follows(tmp_path: Path, asked: Any, arrays:
 
 
 def test_names_are_the_study_s_own_and_differ_by_round(tmp_path: Path) -> None:
-    first = planned(tmp_path, mode="batch", workers=60)
-    names = [step.record.name for step in first.steps]
-    assert len(set(names)) == len(names) == 3
-    prefix = Rounds(tmp_path / "study" / "slurm").prefix("demo")
-    assert names == [f"{prefix}0", f"{prefix}1", f"{prefix}1.next"]
-    assert Rounds(tmp_path / "other" / "slurm").prefix("demo") != prefix
     rounds = Rounds(tmp_path / "study" / "slurm")
     rounds.begin(0)
-    rounds.begin(1)
-    assert planned(tmp_path).steps[0].record.name == f"{prefix}2"
+    prefix = rounds.prefix("demo")
+    first = planned(tmp_path, mode="batch", workers=60)
+    names = [step.record.name for step in first.steps]
+    assert names == [f"{prefix}1", f"{prefix}2", f"{prefix}2.next"]
+    assert Rounds(tmp_path / "study" / "slurm").prefix("demo") == prefix
+    assert Rounds(tmp_path / "other" / "slurm").prefix("demo") != prefix
+    rounds.write(msgspec.structs.replace(first.steps[-1].record, round=0))
+    assert rounds.successor(0) == "next2"
+    assert follows(names[-1]) and follows(f"{names[-1]}2") and not follows(names[0])
 
 
 def test_the_words_of_each_mode(tmp_path: Path) -> None:

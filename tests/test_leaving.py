@@ -23,15 +23,16 @@ import time
 import taut
 
 study = taut.Study(sys.argv[1], taut.Space(x=taut.uniform(0, 1)), minimize="steps", trials=1)
+last = int(sys.argv[2])
 for trial in study.work():
     step = int((trial.resumed_from / "step").read_text()) if trial.resumed_from else 0
     begun = step
-    while step < 40 and not trial.should_checkpoint():
+    while step < last and not trial.should_checkpoint():
         time.sleep(0.1)
         step += 1
         trial.report(step=step, steps=step)
     (trial.checkpoint_dir / "step").write_text(str(step))
-    if step < 40:
+    if step < last:
         trial.pause()
         print("paused at", step, flush=True)
     else:
@@ -84,8 +85,9 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> str:
 @pytest.mark.parametrize("how", ["notice", "signal", "kill"])
 def test_a_trial_pauses_and_the_next_worker_goes_on(tmp_path: Path, how: str) -> None:
     path = tmp_path / "study"
-    # The notice of 120 s is due at once where 121 s are left.
-    first = job(tmp_path, CAREFUL, path, left=122.5 if how == "notice" else 3600.0)
+    # A job of 22 s is given notice a quarter of that before its end.
+    steps = 185 if how == "notice" else 40
+    first = job(tmp_path, CAREFUL, path, steps, left=22.0 if how == "notice" else 3600.0)
     if how != "notice":
         until(lambda: list(path.glob("log/*")) and len(taut.Study(path).trials) == 1)
         time.sleep(0.5)
@@ -94,10 +96,10 @@ def test_a_trial_pauses_and_the_next_worker_goes_on(tmp_path: Path, how: str) ->
     study = taut.Study(path)
     (trial,) = study.trials
     assert trial.state == "paused" and "paused with its checkpoint" in trial.interruptions[0]
-    ended(job(tmp_path, CAREFUL, path, life=1))
+    ended(job(tmp_path, CAREFUL, path, steps, life=1))
     (trial,) = study.trials
-    assert (trial.state, trial.attempts, trial.values["steps"]) == ("complete", 2, 40.0)
-    assert 0 < trial.values["begun"] < 40, "it did not go on, it began again"
+    assert (trial.state, trial.attempts, trial.values["steps"]) == ("complete", 2, float(steps))
+    assert 0 < trial.values["begun"] < steps, "it did not go on, it began again"
 
 
 def test_a_trial_that_does_not_fit_is_not_started(tmp_path: Path) -> None:

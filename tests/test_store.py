@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,41 @@ def test_a_result_that_came_too_late_says_so(path: Path) -> None:
     with pytest.warns(UserWarning, match="trial 0 was started again elsewhere"):
         study.tell(trial, loss=1.0)
     assert study.snapshot.counts[State.RUNNING] == 1
+
+
+def test_an_attempt_that_ends_here_tells_how_long_it_ran(path: Path) -> None:
+    study = open_study(path)
+    trials = study.ask(), study.ask(), study.ask()
+    time.sleep(0.2)
+    trials[0].pause()
+    study.store.cut_short([(1, 0)])
+    study.store.release([(2, 0)], "its loop was left", blame=True)
+    other = taut.Study(path)
+    assert [record.state for record in other.trials] == ["paused", "waiting", "waiting"]
+    assert all(0.2 <= record.spent < 5.0 for record in other.trials)
+    assert other.snapshot.spells(0.0).lost.tolist() == [False, True, True]
+
+
+def test_the_late_words_of_an_attempt_that_was_given_back_do_not_count(path: Path) -> None:
+    """Its node failed, as others have said, and its process lives on: what becomes of it there is nobody's fault."""
+    study = open_study(path, retries=0)
+    study.ask(), study.ask()
+    write(path, 1, [hello(), released(0), started(0, a=1), released(1)])
+    study.store.release([(0, 0), (1, 0)], "its process was killed", blame=True)
+    study.store.cut_short([(0, 0), (1, 0)])
+    study.store.pause(0, 0)
+    snapshot = taut.Study(path).snapshot
+    assert snapshot.state.tolist() == [State.RUNNING, State.WAITING] and snapshot.blames == 0
+    assert '"e":"released"' not in (path / "log" / "0000.jsonl").read_text()
+
+
+def test_what_was_saved_is_kept_though_others_gave_it_back(path: Path) -> None:
+    study = open_study(path)
+    study.ask()
+    write(path, 1, [hello(), released(0, blame=True)])
+    study.store.pause(0, 0)
+    snapshot = taut.Study(path).snapshot
+    assert snapshot.state[0] == State.PAUSED and snapshot.saves == 1
 
 
 def test_retries_are_limited(path: Path) -> None:

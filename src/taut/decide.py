@@ -161,7 +161,8 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
             return Done(
                 f"the {in_words(left)} left in this job are too short: 95 % of trials take less than {in_words(needs)}"
             )
-    for n in snapshot.where(State.WAITING, State.PAUSED).tolist():
+    some = snapshot.counts[State.WAITING] or snapshot.counts[State.PAUSED]  # usually not, and this is asked for each trial
+    for n in snapshot.where(State.WAITING, State.PAUSED).tolist() if some else ():
         attempt = snapshot.next_attempt(n)
         if n >= limit or (n, attempt) in hands.taken or not _open(snapshot, n, hands.batch):
             continue

@@ -47,7 +47,8 @@ def export(
     """Write `records` to the file `path`, and return its path.
 
     to: ``csv``, ``parquet`` or ``sqlite``. Columns of the first two: number, state, attempts, worker,
-    started, finished (UTC), duration (seconds), ``params.<name>``, ``values.<metric>``, error.
+    started, finished (UTC), duration (seconds of the last attempt), spent (seconds of all attempts),
+    ``params.<name>``, ``values.<metric>``, error.
     overwrite: whether a file that exists is replaced.
     reports: intermediate values by metric; only SQLite has a table for them.
 
@@ -136,6 +137,7 @@ def _columns(records: Sequence[TrialRecord]) -> tuple[Columns, Columns, Columns]
         "started": [_time(record.started) for record in records],
         "finished": [_time(record.finished) for record in records],
         "duration": [_seconds(record.duration) for record in records],
+        "spent": [_seconds(record.spent) for record in records],
     }
     params = {
         name: [record.params.get(name, _absent) for record in records]
@@ -187,9 +189,14 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def csv_text(records: Sequence[TrialRecord]) -> str:
-    """The trials as CSV: a line of names, then one for each trial. Columns as `export` says."""
+def csv_text(records: Sequence[TrialRecord], gpu_hours: Mapping[int, float] | None = None) -> str:
+    """The trials as CSV: a line of names, then one for each trial. Columns as `export` says.
+
+    gpu_hours: by trial; a column of its own if there are any.
+    """
     own, params, values = _columns(records)
+    if gpu_hours:
+        own["gpu_hours"] = [gpu_hours.get(record.number) for record in records]
     table: Columns = {name: [_plain(cell) for cell in column] for name, column in own.items()}
     table.update({f"params.{name}": [_cell(value) for value in column] for name, column in params.items()})
     table.update({f"values.{name}": column for name, column in values.items()})
@@ -228,7 +235,8 @@ def _pyarrow() -> tuple[Any, Any]:
 def _arrow_table(records: Sequence[TrialRecord], arrow: Any) -> Any:
     own, params, values = _columns(records)
     time = arrow.timestamp("us", tz="UTC")
-    kinds = {"state": arrow.string(), "started": time, "finished": time, "duration": arrow.float64()}
+    kinds = {"state": arrow.string(), "started": time, "finished": time}
+    kinds |= dict.fromkeys(("duration", "spent"), arrow.float64())
     table = {name: arrow.array(column, kinds.get(name, arrow.int64())) for name, column in own.items()}
     table.update({f"params.{name}": _arrow_column(column, arrow) for name, column in params.items()})
     table.update({f"values.{name}": arrow.array(column, arrow.float64()) for name, column in values.items()})
@@ -254,7 +262,7 @@ def _arrow_column(column: list[Any], arrow: Any) -> Any:
 _TABLES = """
 CREATE TABLE trials (
     number INTEGER PRIMARY KEY, state TEXT NOT NULL, worker INTEGER NOT NULL, attempts INTEGER NOT NULL,
-    started TEXT, finished TEXT, duration REAL, error TEXT
+    started TEXT, finished TEXT, duration REAL, spent REAL, error TEXT
 );
 CREATE TABLE params (
     number INTEGER NOT NULL REFERENCES trials, name TEXT NOT NULL, value TEXT NOT NULL,
@@ -283,7 +291,7 @@ def _write_sqlite(records: Sequence[TrialRecord], draft: Path, reports: Mapping[
         base.executescript(_TABLES)
         base.execute("BEGIN")
         base.executemany(
-            "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (
                     r.number,
@@ -293,6 +301,7 @@ def _write_sqlite(records: Sequence[TrialRecord], draft: Path, reports: Mapping[
                     _iso(_time(r.started)),
                     _iso(_time(r.finished)),
                     _seconds(r.duration),
+                    _seconds(r.spent),
                     r.error,
                 )
                 for r in records

@@ -65,6 +65,7 @@ def plan(
     definition: Definition,
     snapshot: Snapshot,
     folder: Path,
+    rounds: Rounds,
     site: Site,
     lives: Sequence[Life] | None,
     number: int,
@@ -72,14 +73,14 @@ def plan(
 ) -> Planned:
     """The jobs that carry the study on from what `snapshot` knows. Writes nothing.
 
-    folder: the study's absolute directory. lives: what accounting knows of the study's jobs so far; None leaves the
+    folder: the study's absolute directory. rounds: what it has submitted so far. lives: what accounting knows of the study's jobs so far; None leaves the
     budget of GPU-hours aside. number: of the first round, which has to be the next one from before the queue was
     asked for the study's jobs: whoever has begun it meanwhile then keeps us from submitting another. lean: whether
     the successor asks for one CPU alone; some partitions take no such job.
 
     Raises `InputError` where a job like these can never start, or does not fit into the GPU-hours that are left.
     """
-    settings, rounds = settings_of(definition), Rounds(folder / "slurm")
+    settings = settings_of(definition)
     if definition.budget.gpu_hours is not None:
         settings = msgspec.structs.replace(settings, requeue=False)  # a second life would be paid for twice
     trials = definition.budget.trials
@@ -91,10 +92,13 @@ def plan(
     batches = int(min(math.ceil(jobs / tasks) if jobs < math.inf else _AHEAD, _AHEAD)) if batch else 1
     checked = limits.check(_request(settings, tasks * batches, workers), site)
     notes = _notes(settings, checked)
+    if not checked.tasks and lives is not None:
+        raise _full(checked)
     if settings.time is None and settings.notice == NOTICE:
         settings = msgspec.structs.replace(settings, notice=usual_notice(checked.minutes))
     settings = msgspec.structs.replace(settings, time=checked.minutes)
-    tasks, batches = min(tasks, checked.tasks), max(min(batches, checked.tasks // tasks), 1)
+    most = max(checked.tasks, 1)
+    tasks, batches = min(tasks, most), max(min(batches, most // tasks), 1)
     follower = _follower(settings, lean and _takes(_lean(settings), site))
     affordable = math.inf if lives is None else _affordable(definition, settings, follower, rounds, lives)
     if affordable < tasks * batches:
@@ -106,7 +110,7 @@ def plan(
     first = Submission(
         kind="job",
         round=number,
-        name="",
+        name=rounds.prefix(definition.name),
         tasks=tasks,
         at_once=min(workers, tasks, checked.at_once),
         gpus=settings.gpus,
@@ -116,18 +120,17 @@ def plan(
         progress=progress(snapshot),
         finished=snapshot.n_finished,
     )
-    return Planned(settings, _steps(first, batches, definition.name, settings, follower, folder, site), notes)
+    return Planned(settings, _steps(first, batches, settings, follower, folder, rounds, site), notes)
+
+
+def _full(checked: Checked) -> InputError:
+    why = "".join(f": {note}" for note in checked.notes[:1])
+    return InputError(
+        f"no more jobs may be submitted now{why}; wait for some to end, then try again", ("on", "slurm")
+    )
 
 
 def _notes(settings: Settings, checked: Checked) -> list[str]:
-    if not checked.tasks:
-        raise InputError(
-            "no more jobs may be submitted now"
-            + "".join(f": {note}" for note in checked.notes[:1])
-            + "; wait for some to "
-            "end, then try again",
-            ("on", "slurm"),
-        )
     length = (
         [] if settings.time or not checked.minutes else [f"time: {checked.minutes} min, {checked.source}"]
     )
@@ -162,21 +165,21 @@ def _takes(settings: Settings, site: Site) -> bool:
 def _steps(
     first: Submission,
     batches: int,
-    study: str,
     settings: Settings,
     follower: Settings,
     folder: Path,
+    rounds: Rounds,
     site: Site,
 ) -> list[Step]:
     """The arrays, each waiting for the one before, and the successor."""
-    prefix, steps = Rounds(folder / "slurm").prefix(study), []
+    steps: list[Step] = []
     for number in range(first.round, first.round + batches):
-        record = msgspec.structs.replace(first, round=number, name=f"{prefix}{number}")
+        record = msgspec.structs.replace(first, round=number, name=f"{first.name}{number}")
         steps.append(Step(record, _worker_script(settings, record, folder, site), number > first.round))
     after = msgspec.structs.replace(
         record,
         kind="next",
-        name=f"{record.name}.next",
+        name=f"{record.name}.{rounds.successor(record.round)}",
         tasks=None,
         at_once=1,
         gpus=follower.gpus,

@@ -68,8 +68,11 @@ class Journal(Protocol):
 
     def holder(self, number: int) -> int | None: ...
     def look(self, writer: int) -> None: ...
-    def ask_about(self, writers: Iterable[Opened]) -> None:
-        """Have the queue asked about these writers and ourselves, if they run in its jobs. Returns at once."""
+    def ask_about(self, writers: Iterable[Opened], wait: float = 0.0) -> None:
+        """Have the queue asked about these writers and ourselves, if they run in its jobs.
+
+        wait: seconds to wait for its answer at most, if it is our turn to ask.
+        """
 
     def lost(self, writer: int, who: Opened | None) -> Loss | None: ...
     def lives(self, writer: int, who: Opened | None, since: float) -> bool:
@@ -131,7 +134,7 @@ class MemoryJournal:
     def look(self, writer: int) -> None:
         pass
 
-    def ask_about(self, writers: Iterable[Opened]) -> None:
+    def ask_about(self, writers: Iterable[Opened], wait: float = 0.0) -> None:
         pass
 
     def lost(self, writer: int, who: Opened | None) -> Loss | None:
@@ -243,8 +246,8 @@ class FileJournal:
         """Have the next poll see what this writer has written, whatever a network file system remembers."""
         self._reader.look(writer)
 
-    def ask_about(self, writers: Iterable[Opened]) -> None:
-        self._scheduler.look([*writers, *([] if self._hello is None else [self._hello])])
+    def ask_about(self, writers: Iterable[Opened], wait: float = 0.0) -> None:
+        self._scheduler.look([*writers, *([] if self._hello is None else [self._hello])], wait)
 
     def lost(self, writer: int, who: Opened | None) -> Loss | None:
         if writer == self.writer:

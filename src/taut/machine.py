@@ -70,7 +70,7 @@ def _counters() -> tuple[Path, ...]:
 
     Version 2 counts in each group what happened further in, too; version 1 does not.
     """
-    folders = list(_groups("memory"))
+    folders = dict.fromkeys(_groups("memory"))
     files = [folder / name for folder in folders for name in ("memory.events", "memory.oom_control")]
     having = [file for file in files if _killed(file) is not None]
     return *having[:1], *(file for file in having[1:] if file.parent.name.startswith("job_"))

@@ -14,6 +14,7 @@ from taut.trial import State
 __all__ = ["Reaper"]
 
 _EVERY = 2.0  # seconds between two looks
+_ANSWER = 3.0  # seconds to wait for the queue's answer where somebody asks once
 _PATIENCE = 6.0  # seconds after which a claim that a living worker does not use is taken from it
 
 
@@ -62,7 +63,9 @@ class Reaper:
         return len(found)
 
     def gone(self) -> list[str]:
-        """Why workers with something open are dead, as far as can be told from here."""
+        """Why workers with something open are dead, as far as can be told from here. May wait for the queue."""
+        writers = self._store.snapshot.writers
+        self._store.journal.ask_about([writers[w] for w in self._suspects() if w in writers], wait=_ANSWER)
         return [loss.why for writer in sorted(self._suspects()) if (loss := self._lost(writer))]
 
     def all_live(self, since: float) -> bool:

@@ -43,12 +43,19 @@ class Scheduler:
 
         return Watch(self._folder)
 
-    def look(self, writers: Iterable[Opened]) -> None:
-        """Ask about these writers' jobs, unless somebody has asked a moment ago. Returns at once."""
+    def look(self, writers: Iterable[Opened], wait: float = 0.0) -> None:
+        """Ask about these writers' jobs, unless somebody has asked a moment ago.
+
+        wait: seconds to wait for the answer at most; without, it is picked up by a later look.
+        """
         jobs = {identity: who.user for who in writers if (identity := identify(who.job)) is not None}
         if jobs:
             hurry = any(time.time() - missed < _PATIENCE for missed in self._missed.values())
+            until = time.monotonic() + wait
             self._watch.look(set(jobs), set(jobs.values()), hurry)
+            while self._watch.asking and time.monotonic() < until:
+                time.sleep(0.02)
+                self._watch.look(set(jobs), set(jobs.values()), hurry)
 
     def lost(self, who: Opened) -> Loss | None:
         """Why the job of `who` is over as far as `who` is concerned; None if it is not, or nobody can tell."""

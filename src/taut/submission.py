@@ -102,9 +102,9 @@ def submit(planned: Planned, rounds: Rounds, now: float) -> list[Submission]:
 
 
 def follow(planned: Planned, rounds: Rounds, jobs: Sequence[Job], now: float) -> Submission:
-    """Submit a successor behind jobs that have none."""
+    """Submit a successor behind jobs that have none. planned: for the round that they belong to."""
     last = planned.steps[-1]
-    record = msgspec.structs.replace(last.record, round=rounds.latest, t=now)
+    record = msgspec.structs.replace(last.record, t=now)
     numbers = sorted({job.array or job.id for job in jobs})
     return _submit(last._replace(record=record), planned, rounds, numbers)
 
@@ -137,10 +137,14 @@ def _number(said: str) -> int:
 
 def stalled(rounds: Rounds, snapshot: Snapshot) -> str | None:
     """Why a successor should not submit more: its round has brought nothing. None if it should."""
-    mine, records = allocation.here(), rounds.all()
-    if mine is None or mine.id not in {one.job for one in records if one.kind == "next"}:
+    mine, last = allocation.here(), [one for one in rounds.all() if one.kind == "next"]
+    return fruitless(last, rounds, snapshot) if mine and mine.id in {one.job for one in last} else None
+
+
+def fruitless(last: Sequence[Submission], rounds: Rounds, snapshot: Snapshot) -> str | None:
+    """Why more of the same jobs would probably bring nothing; None if they may. last: the successors so far."""
+    if not last:
         return None
-    last = [one for one in records if one.kind == "next"]
     place = f"look at {rounds.place(last[-1].round)} for what its jobs said, then go on with taut run"
     if progress(snapshot) <= last[-1].progress:
         return (

@@ -12,6 +12,7 @@ from taut.duration import in_words
 
 __all__ = ["Walltime"]
 
+_NOTICE = 120.0  # seconds
 _LAST = 5.0  # seconds before the end at which nothing may run any more
 _WHOLE = 0.9  # of a job's time is as good as all of it
 _EARLY = 70.0  # seconds by which Slurm's notice may come before its time, since it looks at the clock once a minute
@@ -22,16 +23,17 @@ class Walltime:
 
     ends: end of the job, seconds since the epoch; infinite where there is none, or it is not known yet. whole: seconds
     that are as good as all that the job has had since the first decision.
-    notice: seconds before the end at which running trials are asked to checkpoint. grace: seconds between a
+    notice: seconds before the end at which running trials are asked to checkpoint; where none is given, 120, or a
+    quarter of a short job. grace: seconds between a
     request to end at once (SIGTERM) and the moment at which Slurm kills.
 
     It reads the wall clock because Slurm does; no decision is replayed from it.
     """
 
-    def __init__(self, ends: float = math.inf, notice: float = 120.0, grace: float = 20.0) -> None:
+    def __init__(self, ends: float = math.inf, notice: float | None = None, grace: float = 20.0) -> None:
         self._began = time.time()
+        self._given = notice
         self.until(ends)
-        self.notice = notice
         self.grace = grace
         self.hooks: list[
             Callable[[], None]
@@ -53,7 +55,13 @@ class Walltime:
     def until(self, ends: float) -> None:
         """Learn when the job ends."""
         self.ends = ends
-        self.whole = _WHOLE * max(ends - _LAST - self._began, 0.0)
+        span = max(ends - self._began, 0.0)
+        self.whole = _WHOLE * max(span - _LAST, 0.0)
+        self.notice = min(_NOTICE, span / 4) if self._given is None else self._given
+
+    def be_given(self, notice: float) -> None:
+        """Be asked so many seconds before the end."""
+        self.notice = self._given = notice
 
     def ask(self, why: str, at_once: bool = False) -> None:
         """Have this worker leave: it starts no more trials and asks those that run to checkpoint.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 
 from taut.asktell import AskTell
@@ -31,6 +32,8 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
             with store.lock:
                 decision = store.next(batch)
             if isinstance(decision, Done):
+                if walltime.leaving():
+                    warnings.warn(f"study.work() ends: {decision.why}", stacklevel=2)
                 break
             if isinstance(decision, Wait):
                 store.check_progress()

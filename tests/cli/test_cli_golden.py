@@ -122,6 +122,15 @@ def test_status(finished: Home) -> None:
     assert finished.taut("status", "runs/demo").out == said.out
 
 
+def test_fewer_trials_than_are_finished(finished: Home, tmp_path: Path) -> None:
+    home = finished.copy(tmp_path / "copy")
+    said = home.taut("run", "study.toml", "--trials", "1").out
+    assert said.startswith("study demo in runs/demo: minimize loss, 1 trial, 1 worker, 4 finished before\n")
+    assert home.taut("status", "study.toml").out.splitlines()[1] == (
+        "trials: 4 finished, budget 1 (4 complete)"
+    )
+
+
 def test_status_follow_ends_at_once_when_all_is_done(finished: Home) -> None:
     assert finished.taut("status", "study.toml", "--follow").out == finished.taut("status", "study.toml").out
 

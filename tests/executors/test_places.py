@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 import taut
-from processes import script, until
+from processes import begin, output, script, until
 from taut.definition import Evaluation
+from taut.errors import InputError
 from taut.executors.base import Executor, Outcome, Task
 from taut.executors.command import CommandExecutor
 from taut.executors.places import here, pinned, quietest, share
@@ -36,6 +37,39 @@ two_cpus = pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs to keep apar
 )
 def test_gpus(slots: int, gpus: str, expected: list[str]) -> None:
     assert [place.gpus for place in share(slots, list(gpus), None)] == [tuple(text) for text in expected]
+
+
+@pytest.mark.parametrize(
+    ("slots", "gpus", "each", "expected"),
+    [
+        (2, "0123", 1.0, ["0", "1"]),  # the other two stay idle
+        (1, "0123", 1.0, ["0"]),
+        (2, "01234", 2.0, ["01", "23"]),
+        (2, "01", 0.5, ["0", "1"]),
+        (4, "01", 0.5, ["0", "1", "0", "1"]),
+        (2, "0123", 0.5, ["0", "1"]),
+        (3, "0", 1 / 3, ["0", "0", "0"]),
+        (3, "0", 0.333333333333, ["0", "0", "0"]),  # as it stands in a job script
+    ],
+)
+def test_what_each_gets(slots: int, gpus: str, each: float, expected: list[str]) -> None:
+    places = share(slots, list(gpus), None, each)
+    assert [place.gpus for place in places] == [tuple(text) for text in expected]
+
+
+@pytest.mark.parametrize(
+    ("slots", "gpus", "each", "room"),
+    [(3, "01", 1.0, 2), (2, "012", 2.0, 1), (5, "01", 0.4, 4), (1, "", 0.5, 0)],
+)
+def test_what_each_cannot_get(slots: int, gpus: str, each: float, room: int) -> None:
+    with pytest.raises(
+        InputError, match=f"this process has {len(gpus)} GPUs .*, enough for {room}; start fewer"
+    ):
+        share(slots, list(gpus), None, each)
+
+
+def test_where_the_gpus_are_not_known_all_see_all() -> None:
+    assert [place.gpus for place in share(3, None, None, 1.0)] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -197,6 +231,34 @@ def test_places_are_free_again(tmp_path: Path) -> None:
             assert together(executor, [task]) == [{"loss": 4.0}]
     finally:
         executor.close()
+
+
+ALLOCATED = """
+    import os, sys, time
+    import taut
+
+    def look(trial):
+        trial.directory.mkdir(parents=True, exist_ok=True)
+        while len(list(trial.directory.parent.iterdir())) < 2: time.sleep(0.01)  # both run at once
+        cpus = sorted(os.sched_getaffinity(0))
+        return {"loss": 1.0, "gpu": float(os.environ["CUDA_VISIBLE_DEVICES"]), "cpu": cpus[0], "cpus": len(cpus)}
+
+    study = taut.Study(sys.argv[1], taut.Space(x=taut.uniform(0, 1)), minimize="loss")
+    study.run(look, trials=2, workers=2)
+    for trial in study.trials:
+        print(*(int(trial.values[name]) for name in ("gpu", "cpu", "cpus")))
+"""
+
+
+@two_cpus
+def test_a_study_shares_out_the_users_own_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "node1", "SLURM_CPUS_ON_NODE": str(len(CPUS))}
+    for name, value in {**job, "CUDA_VISIBLE_DEVICES": "4,5"}.items():
+        monkeypatch.setenv(name, value)
+    told = output(begin(script(tmp_path, ALLOCATED), tmp_path / "study"), 60.0)
+    first, second = sorted([int(word) for word in line.split()] for line in told.splitlines())
+    half = len(CPUS) // 2
+    assert (first, second) == ([4, CPUS[0], half], [5, CPUS[half], len(CPUS) - half])
 
 
 def test_a_study_needs_no_places() -> None:

@@ -14,10 +14,10 @@ def test_what_it_printed_and_what_it_was_told() -> None:
 
 def test_a_refusal_is_told_without_its_prefix() -> None:
     said = "echo 'sbatch: error: Invalid feature specification' >&2; exit 1"
-    with pytest.raises(SlurmError, match="^sh: sbatch: error: Invalid feature specification$") as error:
+    with pytest.raises(SlurmError, match=r"^sh: sbatch: error: Invalid feature specification$") as error:
         call("sh", "-c", said)
     assert not isinstance(error.value, NoAnswer)
-    with pytest.raises(SlurmError, match="^sh ended with exit code 3$"):
+    with pytest.raises(SlurmError, match=r"^sh ended with exit code 3$"):
         call("sh", "-c", "exit 3")
 
 

@@ -188,7 +188,37 @@ def memory(place: Workplace) -> None:
     place.until_over(30)
     trial, other = place.trials()
     assert (trial["state"], other["state"]) == ("failed", "complete")
-    assert "out of memory" in trial["error"]
+    assert re.match(
+        r"ran out of memory \(limit 250 MiB; the largest process held \d+ MiB\)\n", trial["error"]
+    ), trial
+
+
+IMPORTED = """\
+def train(trial):
+    if trial.number == 0:
+        much = b"x" * (600 << 20)
+    return {"loss": trial.params["x"]}
+"""
+
+
+def memory_of_a_function(place: Workplace) -> None:
+    """A warm process that takes too much is killed, its worker stays: tried `retries` times more, then given up."""
+    if not place.cluster.confines_memory:
+        pytest.skip("no cgroups of version 1 here, so that Slurm itself looks after the memory of jobs")
+    place.define(f'time = "10m"\nworkers = 1\n{SHARED}', trials=2, train=IMPORTED, retries=1, memory="250M")
+    text = (place.path / "study.toml").read_text()
+    begun, _, rest = text.replace('command = "python train.py {args}"', 'function = "train:train"').partition(
+        "[results]"
+    )
+    place.write("study.toml", begun + rest[rest.index("[space]") :])
+    place.submit()
+    place.until(lambda: place.finished() == 1 and place.trials()[0]["state"] == "failed", 60, "the end")
+    place.until_over(30)
+    trial, other = place.trials()
+    why = r"its process ran out of memory \(limit 250 MiB; the largest process held \d+ MiB\)"
+    assert other["state"] == "complete"
+    assert trial["attempts"] == 2 and re.match(f"given up after 2 attempts: {why}", trial["error"]), trial
+    assert all(re.search(why, text) for text in trial["interruptions"]) and trial["interruptions"], trial
 
 
 def memory_of_the_job(place: Workplace) -> None:
@@ -212,7 +242,7 @@ def memory_of_the_job(place: Workplace) -> None:
 
 SCENARIOS = (
     *(two_lives, no_checkpoints, checkpoints, preemption, no_worker_left, hopeless, twice, memory),
-    memory_of_the_job,
+    *(memory_of_a_function, memory_of_the_job),
 )
 
 

@@ -351,6 +351,7 @@ def test_jobs_without_a_successor_are_given_one(home: Path, slurm: Cluster) -> N
     first = rounds.all()[-1]
     assert first.kind == "next"
     slurm.run("scancel", str(first.job))
+    taut(home, "run", "study.toml", "--trials", "1")  # some progress, without which a successor gives up
     said = taut(home, "run", "study.toml", "--on", "slurm", "--trials", "7")
     assert "was missing: it follows" in said
     second = rounds.all()[-1]

@@ -169,6 +169,45 @@ def a_gpu_each(place: Workplace) -> None:
     assert place.finished() == 4
 
 
+def a_gpu_each_and_no_more(place: Workplace) -> None:
+    """CPUs for one trial alone, in a job of two GPUs: the trial gets the one that the file says."""
+    define(place, 'time = "10m"\nworkers = 1\ngpus = 2\nper_trial = { gpus = 1, cpus = 1 }', 1, 0.1)
+    place.submit()
+    place.until_over(60)
+    (only,) = ran(place)
+    assert only.gpus == "0"
+
+
+POOL = """\
+import os, time
+
+import taut
+
+
+def train(trial):
+    trial.directory.mkdir(parents=True, exist_ok=True)
+    while len(list(trial.directory.parent.iterdir())) < 2:  # both run at once
+        time.sleep(0.01)
+    return {"loss": trial.params["x"], "gpu": float(os.environ["CUDA_VISIBLE_DEVICES"])}
+
+
+study = taut.Study("runs/own-job", taut.Space(x=taut.uniform(0, 1)), minimize="loss")
+study.run(train, trials=2, workers=2)
+"""
+
+
+def own_job(place: Workplace) -> None:
+    """The user's own job around `study.run`: its GPUs are shared out among the warm processes."""
+    place.write("tune.py", POOL)
+    place.write("job.sh", "#!/bin/bash\n#SBATCH --gres=gpu:2\n#SBATCH -c 2\nexec python tune.py\n")
+    number = place.run("sbatch", "--parsable", "--mem=400M", "-o", "job.log", "job.sh").strip()
+    place.until(lambda: not place.cluster.run("squeue", "-h", "-j", number, "-t", "PD,R,CG"), 60, "the job")
+    trials = json.loads(place.taut("trials", "runs/own-job", "--json"))
+    assert sorted(trial["values"]["gpu"] for trial in trials) == [0.0, 1.0], (
+        place.path / "job.log"
+    ).read_text()
+
+
 def a_gpu_shared(place: Workplace) -> None:
     """Two trials on one GPU."""
     define(place, 'time = "10m"\nworkers = 1\ngpus = 1\nper_trial = { gpus = 0.5 }', 2, 1.0)
@@ -179,7 +218,17 @@ def a_gpu_shared(place: Workplace) -> None:
     assert first.gpus == second.gpus and str(first.gpus).isdigit()
 
 
-SCENARIOS = (plain_array, own_script, sequential, batch, asynchronous, a_gpu_each, a_gpu_shared)
+SCENARIOS = (
+    plain_array,
+    own_script,
+    sequential,
+    batch,
+    asynchronous,
+    a_gpu_each,
+    a_gpu_each_and_no_more,
+    a_gpu_shared,
+    own_job,
+)
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def lines(study: Study, folder: Path) -> list[Said]:
     view = _View(study, folder)
     if not view.records:
         return []
-    more = [*_waiting(view.jobs)]
+    more: list[str] = []
     if not study.store.done and view.age is not None and all(job.state in FINAL for job in view.jobs):
         logs = view.rounds.place(view.records[-1].round)
         more += _too_short(study, view)
@@ -69,7 +69,8 @@ def lines(study: Study, folder: Path) -> list[Said]:
         )
     if view.error:
         more.append(f"Slurm complained when it was last asked: {view.error}")
-    return [_jobs(view), (_hours(study, view), ""), *((line, line) for line in more)]
+    waiting = [(line, line) for line in _waiting(view.jobs)]
+    return [_jobs(view), *waiting, (_hours(study, view), ""), *((line, line) for line in more)]
 
 
 def _jobs(view: _View) -> Said:
@@ -152,7 +153,9 @@ def gpu_hours(study: Study, folder: Path) -> dict[int, float]:
         if job.gpus
     }
     ran, found = study.snapshot.spells(study.store.clock.now()), dict[int, float]()
-    for n, writer, seconds in zip(ran.number.tolist(), ran.writer.tolist(), ran.seconds.tolist(), strict=True):
+    for n, writer, seconds in zip(
+        ran.number.tolist(), ran.writer.tolist(), ran.seconds.tolist(), strict=True
+    ):
         if writer in share:
             found[n] = found.get(n, 0.0) + seconds / 3600 * share[writer]
     return found

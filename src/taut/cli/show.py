@@ -56,7 +56,7 @@ def _status(study: Study, directory: str) -> str:
         if state and snapshot.counts[state]
     ]
     of = f" of {budget}" if budget and budget >= snapshot.n_finished else ""
-    more = f", {budget} were asked for" if budget and not of else ""
+    more = f", budget {budget}" if budget and not of else ""
     lines = [
         f"study {study.definition.name} in {directory}",
         f"trials: {snapshot.n_finished}{of} finished{more} ({', '.join(counts) or 'none yet'})",

@@ -22,7 +22,7 @@ from taut.slurm import accounts, limits
 from taut.slurm.calls import NoAnswer, SlurmError, call, myself, required
 from taut.slurm.jobs import Job
 from taut.slurm.reasons import plain
-from taut.slurm.rounds import Rounds, Submission
+from taut.slurm.rounds import Rounds, Submission, follows
 from taut.study import Study
 
 __all__ = ["requested", "submit"]
@@ -91,7 +91,8 @@ def _submit(
         if not there and (problem := submission.stalled(rounds, study.snapshot)):
             click.echo(f"taut: {problem}", err=True)
             return 1
-        planned = _plan(study, folder, rounds, number, fresh=not there)
+        lost = bool(there) and not any(follows(job.name) for job in there)
+        planned = _plan(study, folder, rounds, max(rounds.latest, 0) if there else number, fresh=not there)
         for note in planned.notes:
             click.echo(f"note: {note}", err=True)
         if dry_run:
@@ -106,7 +107,7 @@ def _submit(
             return 0
         _say_active(there, folder)
         jobs = {job.array or job.id for job in there}
-        if not any(job.name.endswith(".next") for job in there):
+        if lost:
             record = submission.follow(planned, rounds, there, time.time())
             click.echo(f"job {record.job} was missing: it follows, and submits what is then left")
             jobs.add(record.job or 0)
@@ -125,10 +126,10 @@ def _plan(study: Study, folder: Path, rounds: Rounds, number: int, fresh: bool) 
     lives = None
     if fresh:
         lives = accounts.ask([entry.job for entry in entries(rounds)]) or []
-    planned = plan(study.definition, study.snapshot, folder, site, lives, number)
+    planned = plan(study.definition, study.snapshot, folder, rounds, site, lives, number)
     submission.check(planned)
     if not submission.takes_successor(planned):
-        planned = plan(study.definition, study.snapshot, folder, site, lives, number, lean=False)
+        planned = plan(study.definition, study.snapshot, folder, rounds, site, lives, number, lean=False)
     return planned
 
 
@@ -187,6 +188,6 @@ def _say_active(jobs: list[Job], folder: Path) -> None:
         f"the study in {folder} has jobs already ({numbers}): {running} running, {len(jobs) - running} waiting; "
         "no more are submitted; what was changed holds for them, and for later rounds"
     )
-    waiting = [job for job in jobs if job.state == "PENDING" and not job.name.endswith(".next")]
+    waiting = [job for job in jobs if job.state == "PENDING" and not follows(job.name)]
     for reason in sorted({job.reason for job in waiting if job.reason}):
         click.echo(f"  waiting: {plain(reason)}")

@@ -74,7 +74,7 @@ def worker(
     definition, folder = study.definition, locate(directory)
     walltime = study.store.walltime
     if notice is not None:
-        walltime.notice = parse_duration(notice)
+        walltime.be_given(parse_duration(notice))
     if grace is not None:
         walltime.grace = parse_duration(grace)
     given = {"--workers": workers, "--trial-gpus": trial_gpus, "--mode": mode}

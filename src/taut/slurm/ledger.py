@@ -63,7 +63,7 @@ def reserved(entries: Iterable[Entry], lives: Iterable[Life]) -> Hours:
 def _reserved(entry: Entry, lives: list[Life]) -> Hours:
     parts, latest, rest_is_over = [], {}, False
     for life in sorted(lives, key=lambda life: life.life):
-        if life.array is not None and life.task is None:
+        if life.task is None and (life.array is not None or entry.tasks > 1):
             rest_is_over = ending(life) is not None  # tasks that did not start, told together
         else:
             latest[life.task] = life

@@ -1,5 +1,6 @@
 """What a study has submitted: one record for each job, in the study's own directory.
 
+    slurm/tag                what makes the study's job names its own
     slurm/0000/job.sh        the script of round 0; next.sh: that of the job behind it
     slurm/0000/job.json      what became of it: its name, number and size; next.json likewise
 
@@ -10,8 +11,8 @@ the job is found again by its name, which is unique.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
+import re
 import secrets
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ import msgspec
 
 from taut.errors import StudyError
 
-__all__ = ["Rounds", "Submission"]
+__all__ = ["Rounds", "Submission", "follows"]
 
 _BUSY = 60.0  # seconds in which a round without a job may still be submitted by somebody
 
@@ -48,19 +49,33 @@ class Submission(msgspec.Struct, frozen=True):
     job: int | None = None
 
 
+def follows(name: str) -> bool:
+    """Whether a job of this name is a successor."""
+    return re.search(r"\.next\d*$", name) is not None
+
+
 class Rounds:
     """The records in `folder` (<study>/slurm)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._tag = secrets.token_hex(3)  # until there is one
 
     def place(self, number: int) -> Path:
         return self.folder / f"{number:04d}"
 
     def prefix(self, study: str) -> str:
         """What the names of this study's jobs begin with, and no other's."""
-        mark = hashlib.sha256(os.path.realpath(self.folder).encode()).hexdigest()[:6]
-        return f"taut-{study}-{mark}."
+        with contextlib.suppress(FileNotFoundError):
+            self._tag = (self.folder / "tag").read_text(encoding="utf-8").strip()
+        return f"taut-{study}-{self._tag}."
+
+    def successor(self, number: int) -> str:
+        """The end of the name of the job behind round `number`: next, or next2 where that one is gone."""
+        before = [one for one in self.all() if (one.kind, one.round) == ("next", number)]
+        if not before:
+            return "next"
+        return f"next{int(before[-1].name.rpartition('.next')[2] or 1) + 1}"
 
     def all(self) -> list[Submission]:
         """Every record, in the order of submission."""
@@ -75,8 +90,14 @@ class Rounds:
 
     def begin(self, number: int) -> None:
         """Claim round `number`. Raises `StudyError` if another process is submitting it just now."""
+        tag = self._tag
         try:
             self.place(number).mkdir(parents=True)
+            with (
+                contextlib.suppress(FileExistsError),
+                open(self.folder / "tag", "x", encoding="utf-8") as file,
+            ):
+                file.write(tag)
         except FileExistsError:
             raise self._busy(number) from None
 
@@ -89,7 +110,7 @@ class Rounds:
         if latest < 0:
             return
         known = [one for one in self.all() if one.round == latest]
-        open_ = not known or any(one.job is None for one in known)
+        open_ = "next" not in {one.kind for one in known} or any(one.job is None for one in known)
         if open_ and time.time() - self.place(latest).stat().st_mtime < _BUSY:
             raise self._busy(latest)
 
@@ -130,5 +151,10 @@ class Rounds:
 def _read(path: Path) -> Submission | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Submission)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        raise StudyError(
+            f"{path} cannot be read: {error}; it says which job was submitted: restore it from a copy, or remove "
+            "it once that job is gone (squeue)"
+        ) from None
