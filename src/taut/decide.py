@@ -149,7 +149,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     trials = snapshot.definition.budget.trials
     limit = proposals.limit if trials is None else min(trials, proposals.limit)
     if snapshot.n_finished >= limit:
-        return Done(f"all {limit:.0f} trials are finished")
+        return Done("the trial is finished" if limit == 1 else f"all {limit:.0f} trials are finished")
     enough = _enough(snapshot, proposals, now)
     if enough:
         return Done(enough)
@@ -161,7 +161,9 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
             return Done(
                 f"the {in_words(left)} left in this job are too short: 95 % of trials take less than {in_words(needs)}"
             )
-    some = snapshot.counts[State.WAITING] or snapshot.counts[State.PAUSED]  # usually not, and this is asked for each trial
+    some = (
+        snapshot.counts[State.WAITING] or snapshot.counts[State.PAUSED]
+    )  # usually not, and this is asked for each trial
     for n in snapshot.where(State.WAITING, State.PAUSED).tolist() if some else ():
         attempt = snapshot.next_attempt(n)
         if n >= limit or (n, attempt) in hands.taken or not _open(snapshot, n, hands.batch):

@@ -17,7 +17,7 @@ from taut.slurm.jobs import FINAL, SQUEUE, Job, parse_squeue
 from taut.slurm.rounds import Rounds, Submission
 from taut.snapshot import Snapshot
 
-__all__ = ["active", "check", "follow", "stalled", "submit", "takes_successor", "wind_down"]
+__all__ = ["active", "check", "follow", "fruitless", "stalled", "submit", "takes_successor", "wind_down"]
 
 _PATIENT = 20  # rounds in which trials may save themselves and none finishes
 

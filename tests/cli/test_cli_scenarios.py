@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from cli_home import KIND, Home, X, wait_for
 
+from taut import machine
+
 # ---------------------------------------------------------------------- several terminals
 
 
@@ -362,7 +364,7 @@ ERRORS = {
     3: "exit code 1\nstep 1 of 9\nno such data: /data/x",
     4: "timed out after 0.5 s",
     5: "loss is inf: the run diverged or divided by zero",
-    7: "killed by SIGKILL (out of memory?)",
+    7: "killed by SIGKILL" + (" (out of memory?)" if machine.kills() is None else ""),
     8: f"loss was not reported, and no other metric was. {HINT}",
     9: f"loss was reported as 'high', which is not a number. {HINT}",
 }

@@ -305,6 +305,25 @@ def test_a_shell_script(bench: Bench, tmp_path: Path) -> None:
     assert end(second) == Outcome(0, 1, {"loss": 7.0})
 
 
+def test_a_shell_script_beside_a_training_that_does_not_listen(bench: Bench, tmp_path: Path) -> None:
+    text = """
+        sleep 60 &
+        echo $! > training
+        trap 'echo 7 > "$TAUT_CHECKPOINT_DIR/step"; exit 75' USR1
+        touch ready
+        wait $!
+    """
+    executor = bench("command", text, command=["bash", "train.py"])
+    executor.start(task(tmp_path))
+    until(ready(tmp_path), WAIT)
+    executor.asked = True
+    began = time.monotonic()
+    assert end(executor) == Paused(0, 0)
+    assert time.monotonic() - began < 5.0
+    (training,) = lines(tmp_path, "training")
+    until(lambda: not alive(training), 2.0)
+
+
 ENDING = """
     import json, os, pathlib, signal, sys, time
     how = json.loads(os.environ["TAUT_PARAMS"])["heeds"]

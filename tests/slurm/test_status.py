@@ -98,5 +98,6 @@ def test_following_speaks_when_something_changed(home: Path, slurm: Cluster) -> 
     time.sleep(14.0)  # Slurm is asked in between, and hours run on
     follow.terminate()
     said, _ = follow.communicate(timeout=10)
-    assert 1 <= said.count("study demo in") <= 2, said
+    # At first, and when the controller and accounting first tell of the jobs; not at each of its looks.
+    assert 1 <= said.count("study demo in") <= 3, said
     assert f"{job}_0" in said

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from taut import submission
 from taut.duration import in_words
 from taut.events import Allocation
 from taut.forecast import upper
@@ -18,7 +19,7 @@ from taut.slurm import accounts, ledger
 from taut.slurm.calls import myself
 from taut.slurm.jobs import FINAL, Job
 from taut.slurm.reasons import never, plain
-from taut.slurm.rounds import Rounds
+from taut.slurm.rounds import Rounds, follows
 from taut.slurm.watch import Watch
 from taut.study import Study
 from taut.trial import State
@@ -63,8 +64,10 @@ def lines(study: Study, folder: Path) -> list[Said]:
     if not study.store.done and view.age is not None and all(job.state in FINAL for job in view.jobs):
         logs = view.rounds.place(view.records[-1].round)
         more += _too_short(study, view)
+        successors = [one for one in view.records if one.kind == "next"]
         more.append(
-            f"no job is left, and the study is not finished: see why in {logs}/*.log, then go on with "
+            submission.fruitless(successors, view.rounds, study.snapshot)
+            or f"no job is left, and the study is not finished: see why in {logs}/*.log, then go on with "
             f"{shlex.join(['taut', 'run', str(folder), '--on', 'slurm'])}"
         )
     if view.error:
@@ -88,7 +91,7 @@ def _jobs(view: _View) -> Said:
 
 def _waiting(jobs: list[Job]) -> list[str]:
     """Why jobs wait; the successor does, by its nature, for the others."""
-    waiting = [job for job in jobs if job.state == "PENDING" and not job.name.endswith(".next")]
+    waiting = [job for job in jobs if job.state == "PENDING" and not follows(job.name)]
     reasons = collections.Counter(job.reason for job in waiting if job.reason)
     return [
         f"  {count} {'can never start as asked' if never(reason) else 'waiting'}: {plain(reason)}"
