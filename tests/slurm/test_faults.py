@@ -140,7 +140,7 @@ def hopeless(place: Workplace) -> None:
     assert sorted(place.scripts()) == ["job0", "next0"]
     assert "setup failed with exit code 1" in (place.study / "slurm" / "0000" / "0.log").read_text()
     assert "round 0 has brought no result" in (place.study / "slurm" / "0000" / "next.log").read_text()
-    assert "no job is left, and the study is not finished" in place.taut("status", str(place.study))
+    assert "round 0 has brought no result" in place.taut("status", str(place.study))
 
 
 def twice(place: Workplace) -> None:
