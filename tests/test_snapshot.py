@@ -15,6 +15,7 @@ import taut
 from taut.definition import Definition, Objective
 from taut.events import Closed, Event, Finished, Opened, Released, Reported, Started
 from taut.snapshot import Snapshot
+from taut.spells import spells
 from taut.trial import State
 
 SPACE = taut.Space(x=taut.uniform(0, 1), k=taut.uniform_int(1, 5), c=taut.choice(["a", "b"]))
@@ -66,11 +67,11 @@ def everything(snapshot: Snapshot) -> dict[str, Any]:
         "values": {metric: repr(snapshot.values(metric).tolist()) for metric in METRICS},
         "metrics": sorted(snapshot.metrics),
         "next": [snapshot.next_attempt(n) for n in every],
-        "saves": [snapshot.saves, snapshot.blames],
-        "short": [snapshot.fell_short(n) for n in every],
+        "saves": [snapshot.releases.saves, snapshot.releases.blames],
+        "short": [snapshot.releases.fell_short(n) for n in every],
         "durations": repr(snapshot.durations.tolist()),
         "spells": repr(
-            sorted(zip(*(column.tolist() for column in snapshot.spells(10.0)), strict=True), key=repr)
+            sorted(zip(*(column.tolist() for column in spells(snapshot, 10.0)), strict=True), key=repr)
         ),
         "params": [snapshot.params(n) for n in every],
         "reports": reports,
@@ -239,7 +240,7 @@ def test_columns_that_somebody_holds_are_not_changed_by_growth() -> None:
 def test_an_attempt_that_saved_itself_is_paused_and_goes_on_as_the_next() -> None:
     saved = Released(n=0, a=0, why="its job ends in 60 s", blame=False, t=2.0, kept=True, had=1.0)
     snapshot = fold((0, [started(0), saved]))
-    assert snapshot.state[0] == State.PAUSED and snapshot.saves == 1
+    assert snapshot.state[0] == State.PAUSED and snapshot.releases.saves == 1
     assert snapshot.next_attempt(0) == 1 and snapshot.spent(0) == 1.0
     # What others say of the same attempt, whose worker then left, changes nothing.
     snapshot.apply(1, [released(0, blame=True, t=9.0)])
@@ -270,7 +271,7 @@ def test_the_time_of_every_attempt_is_known_and_whether_it_was_of_use() -> None:
     three: list[Event] = [started(0, 2, t=30.0), finished(0, 2, t=37.0, loss=1.0), started(1, t=40.0)]
     four: list[Event] = [started(2, t=40.0), released(2, t=44.0)]  # nobody knows when it died
     snapshot = fold((2, [*three, *four]), (0, one), (1, two))
-    rows = sorted(zip(*(column.tolist() for column in snapshot.spells(50.0)), strict=True))
+    rows = sorted(zip(*(column.tolist() for column in spells(snapshot, 50.0)), strict=True))
     assert rows == [
         (0, 0, 1.0, 11.0, False),
         (0, 1, 20.0, 25.0, True),
@@ -288,15 +289,15 @@ def test_a_trial_that_was_given_up_counts_once_and_as_lost() -> None:
         events += [started(0, a, t=10.0 * a), ended]
     snapshot = fold((0, events))
     assert snapshot.state[0] == State.FAILED
-    assert sorted(snapshot.spells(99.0).begin.tolist()) == [0.0, 10.0]
-    assert snapshot.spells(99.0).lost.all() and snapshot.spent(0) == 10.0
+    assert sorted(spells(snapshot, 99.0).begin.tolist()) == [0.0, 10.0]
+    assert spells(snapshot, 99.0).lost.all() and snapshot.spent(0) == 10.0
 
 
 def test_what_the_attempt_s_own_worker_says_goes_before_what_others_say() -> None:
     own: tuple[int, list[Event]] = (0, [started(0), lost(0, 0, 3.0, 2.0)])
     other: tuple[int, list[Event]] = (1, [released(0, blame=True, t=9.0)])
     for snapshot in (fold(own, other), fold(other, own)):
-        assert snapshot.interruptions(0) == ["attempt 0: it was interrupted"] and snapshot.spent(0) == 2.0
+        assert snapshot.releases.why(0) == ["attempt 0: it was interrupted"] and snapshot.spent(0) == 2.0
 
 
 def test_the_longest_time_that_was_not_enough() -> None:
@@ -304,5 +305,5 @@ def test_the_longest_time_that_was_not_enough() -> None:
         Released(n=0, a=a, why="short", blame=True, t=3.0, had=had, short=True)
         for a, had in enumerate((50.0, 40.0))
     ]
-    assert fold((0, [started(0), short[0], started(0, 1), short[1]])).fell_short(0) == 50.0
-    assert fold((0, [started(0), lost(0, 0, 3.0, 60.0)])).fell_short(0) == 0.0
+    assert fold((0, [started(0), short[0], started(0, 1), short[1]])).releases.fell_short(0) == 50.0
+    assert fold((0, [started(0), lost(0, 0, 3.0, 60.0)])).releases.fell_short(0) == 0.0

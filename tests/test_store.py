@@ -22,6 +22,7 @@ from taut.definition import Budget, Definition, Objective
 from taut.errors import InputError, LogError, StudyError
 from taut.events import Opened
 from taut.journal import FileJournal
+from taut.spells import spells
 from taut.trial import State
 
 SPACE = taut.Space(x=taut.uniform(0, 1))
@@ -250,7 +251,7 @@ def test_an_attempt_that_ends_here_tells_how_long_it_ran(path: Path) -> None:
     other = taut.Study(path)
     assert [record.state for record in other.trials] == ["paused", "waiting", "waiting"]
     assert all(0.2 <= record.spent < 5.0 for record in other.trials)
-    assert other.snapshot.spells(0.0).lost.tolist() == [False, True, True]
+    assert spells(other.snapshot, 0.0).lost.tolist() == [False, True, True]
 
 
 def test_the_late_words_of_an_attempt_that_was_given_back_do_not_count(path: Path) -> None:
@@ -262,7 +263,7 @@ def test_the_late_words_of_an_attempt_that_was_given_back_do_not_count(path: Pat
     study.store.cut_short([(0, 0), (1, 0)])
     study.store.pause(0, 0)
     snapshot = taut.Study(path).snapshot
-    assert snapshot.state.tolist() == [State.RUNNING, State.WAITING] and snapshot.blames == 0
+    assert snapshot.state.tolist() == [State.RUNNING, State.WAITING] and snapshot.releases.blames == 0
     assert '"e":"released"' not in (path / "log" / "0000.jsonl").read_text()
 
 
@@ -272,7 +273,7 @@ def test_what_was_saved_is_kept_though_others_gave_it_back(path: Path) -> None:
     write(path, 1, [hello(), released(0, blame=True)])
     study.store.pause(0, 0)
     snapshot = taut.Study(path).snapshot
-    assert snapshot.state[0] == State.PAUSED and snapshot.saves == 1
+    assert snapshot.state[0] == State.PAUSED and snapshot.releases.saves == 1
 
 
 def test_retries_are_limited(path: Path) -> None:

@@ -21,6 +21,7 @@ from taut.samplers.base import Sampler
 from taut.snapshot import Snapshot
 from taut.space import Space
 from taut.space.expression import Expression
+from taut.spells import spells
 from taut.trial import State
 
 __all__ = ["Claim", "Decision", "Done", "Hands", "Proposals", "Start", "Wait", "decide"]
@@ -155,7 +156,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         return Done(enough)
 
     left = hands.ends - now
-    if left < hands.whole and not snapshot.saves:
+    if left < hands.whole and not snapshot.releases.saves:
         needs = proposals.needs(snapshot, left)
         if left < needs:
             return Done(
@@ -168,7 +169,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         attempt = snapshot.next_attempt(n)
         if n >= limit or (n, attempt) in hands.taken or not _open(snapshot, n, hands.batch):
             continue
-        if snapshot.state[n] == State.PAUSED or left >= _again(snapshot.fell_short(n), hands.whole):
+        if snapshot.state[n] == State.PAUSED or left >= _again(snapshot.releases.fell_short(n), hands.whole):
             return Start([n], attempt, [snapshot.params(n) or proposals.params(snapshot, n)])
     limit = min(limit, hands.within)
     if hands.held:
@@ -224,7 +225,7 @@ def _busy(snapshot: Snapshot, now: float, limit: float) -> bool:
     """Whether at least one trial was running during `limit` seconds or more."""
     if now - snapshot.first_start < limit:
         return False
-    ran = snapshot.spells(now)
+    ran = spells(snapshot, now)
     order = np.argsort(ran.begin, kind="stable")
     start, end = ran.begin[order], np.maximum.accumulate(ran.end[order])
     # Each interval adds what reaches beyond everything that began before it.

@@ -58,7 +58,7 @@ def settings_of(definition: Definition) -> Settings:
 
 def progress(snapshot: Snapshot) -> int:
     """A number that grows with whatever the study reaches: results, trials that saved themselves, retries used up."""
-    return snapshot.n_finished + snapshot.saves + snapshot.blames
+    return snapshot.n_finished + snapshot.releases.saves + snapshot.releases.blames
 
 
 def plan(

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from taut.definition import Definition
 from taut.events import Closed, Event, Finished, Opened, Released, Reported, Started
+from taut.releases import Releases, had
 from taut.space import Space
 from taut.trial import State, TrialRecord
 
-__all__ = ["Reports", "Snapshot", "Spells"]
+__all__ = ["Reports", "Snapshot"]
 
 FloatArray = NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -42,24 +43,6 @@ class Reports(NamedTuple):
     time: FloatArray
 
 
-class Spells(NamedTuple):
-    """When trials ran, one row for each attempt whose length is known: columns of equal length.
-
-    writer: who ran it. begin, end: seconds since the epoch. lost: whether it has led to nothing, since the trial was
-    begun again from its start, or given up.
-    """
-
-    number: NDArray[np.int64]
-    writer: NDArray[np.int64]
-    begin: FloatArray
-    end: FloatArray
-    lost: NDArray[np.bool_]
-
-    @property
-    def seconds(self) -> FloatArray:
-        return self.end - self.begin
-
-
 class Snapshot:
     """What is known of a study. `apply` events to it; read its columns, never write to them.
 
@@ -68,8 +51,7 @@ class Snapshot:
     claimed: the end of the highest block of numbers known to be claimed.
     first_start: when the first trial began. completed: trials in the order in which they were seen to be complete; a
     later attempt may have taken that back. seen: lines applied, by writer. fetch: what to call when a trial was chosen under a revision that is not known yet.
-    saves: how often trials have saved themselves to go on later. blames: how often attempts ended for which the trial
-    may be the reason.
+    releases: attempts that ended without a result.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
 
@@ -90,9 +72,8 @@ class Snapshot:
         self._writer, self._revision, self._ended = array("i"), array("i"), array("i")
         self._starts, self._ender = array("i"), array("i")
         self._started, self._finished = array("d"), array("d")
-        self.saves = self.blames = 0
+        self.releases = Releases()
         self._errors: dict[int, str] = {}
-        self._released: dict[int, dict[int, tuple[int, Released]]] = {}  # by trial and attempt: who said what
         self._codes: FloatArray = np.empty((0, len(self.space)))
         self._metrics: dict[str, FloatArray] = {}
         self._fresh_params: dict[int, dict[str, Any]] = {}
@@ -120,7 +101,7 @@ class Snapshot:
         if self.space != old:
             self._settle_params(old)
             self._codes = self.space.recode(self._codes, old)
-        for n in self._released:  # `retries` may have changed
+        for n in self.releases:  # `retries` may have changed
             self._judge(n)
 
     # ------------------------------------------------------------------ fold
@@ -173,7 +154,7 @@ class Snapshot:
         self._revision[n] = event.r
         self._started[n] = event.t
         self._fresh_params[n] = event.x
-        if self._ended[n] >= 0 or n in self._released:
+        if self._ended[n] >= 0 or n in self.releases:
             self._judge(n)
         else:  # as `_move`, without the call
             counts, state = self.counts, self._state
@@ -209,19 +190,12 @@ class Snapshot:
         n = event.n
         if n >= self.size:
             self._grow(n + 1)
-        attempts = self._released.setdefault(n, {})
-        known = attempts.get(event.a)
-        self.saves += event.kept is True
-        self.blames += event.blame
-        # Several workers may see the same death; whatever the order, the same of their words is kept. What
-        # the attempt's own worker has said goes before what others say of it.
-        if known is None or _weight(*known) < _weight(writer, event):
-            attempts[event.a] = writer, event
+        if self.releases.add(writer, event):
             self._judge(n)
 
     def _judge(self, n: int) -> None:
         """Work out the state of a trial that has more behind it than one start."""
-        attempt, released = self._attempt[n], self._released.get(n, {})
+        attempt = self._attempt[n]
         if self._ended[n] == attempt >= 0:
             return  # it came to its end; releases of that attempt came from a false alarm
         if self._ended[n] >= 0:  # the end of an older attempt no longer counts
@@ -229,18 +203,15 @@ class Snapshot:
             self._fresh_values[n] = {}
         self._errors.pop(n, None)
         self._finished[n] = np.nan
-        if not released or max(released) < attempt:
+        last, blamed = self.releases.last(n, attempt), self.releases.blamed(n)
+        if last is None:
             self._move(n, State.RUNNING)
-            return
-        # A later attempt that was claimed and never begun tells less than the one that ran.
-        _, last = released.get(attempt) or released[max(released)]
-        self._errors[n] = last.why
-        blamed = sum(event.blame for _, event in released.values())
-        if blamed > self.definition.retries:
+        elif blamed > self.definition.retries:
             self._finished[n] = last.t
             self._errors[n] = f"given up after {blamed} attempts: {last.why}"
             self._move(n, State.FAILED)
         else:
+            self._errors[n] = last.why
             self._move(n, State.PAUSED if last.kept is True else State.WAITING)
 
     def _move(self, n: int, state: State) -> None:
@@ -393,61 +364,29 @@ class Snapshot:
         fresh = self._fresh_params.get(n)
         return dict(fresh) if fresh is not None else self.space.params(self.codes[n : n + 1])[0]
 
-    def interruptions(self, n: int) -> list[str]:
-        """Why attempts of trial `n` ended without a result, in their order."""
-        return [f"attempt {a}: {self._released[n][a][1].why}" for a in sorted(self._released.get(n, ()))]
-
-    def fell_short(self, n: int) -> float:
-        """The most seconds that an attempt of trial `n` had and that were not enough; 0 if none ran out of time."""
-        words = self._released.get(n, {}).values()
-        return max((_had(event) for _, event in words if event.short is True), default=0.0)
-
     @property
     def durations(self) -> FloatArray:
         """Seconds that each complete trial took in all, of those that never had to begin again from their start."""
         whole = (self.state == State.COMPLETE) & (self._view(self._starts, np.int32) == 1)
         took: FloatArray = (self.finished - self.started)[whole]
-        resumed = [self.spent(n) for n in sorted(self._released) if self._resumed(n)]
+        resumed = [self.spent(n) for n in sorted(self.releases) if self._resumed(n)]
         return np.concatenate((took, resumed)) if resumed else took
 
     def _resumed(self, n: int) -> bool:
         """Whether trial `n` is complete, and each of its attempts went on where the one before had stopped."""
         if self._state[n] != State.COMPLETE or self._starts[n] == 1:
             return False
-        kept = [event.kept is True for _, event in self._earlier(n)]
+        kept = [event.kept is True for _, event in self.earlier(n)]
         return all(kept) and len(kept) == self._starts[n] - 1
 
     def spent(self, n: int) -> float:
         """Seconds of all attempts of trial `n` that have ended, as far as they are known."""
         last = self._finished[n] - self._started[n]
-        return math.fsum([last if last == last else 0.0, *(_had(event) for _, event in self._earlier(n))])
+        return math.fsum([last if last == last else 0.0, *(had(event) for _, event in self.earlier(n))])
 
-    def _earlier(self, n: int) -> list[tuple[int, Released]]:
+    def earlier(self, n: int) -> list[tuple[int, Released]]:
         """What the workers of trial `n` said of attempts before the last, or of the last if the trial is open."""
-        words = self._released.get(n)
-        if words is None:
-            return []
-        last = -1 if self._state[n] in _OPEN else self._attempt[n]
-        return [words[a] for a in sorted(words) if a != last and isinstance(words[a][1].had, float)]
-
-    def spells(self, now: float) -> Spells:
-        """When trials ran, up to `now`. How long an attempt ran whose worker died without a word is not known."""
-        rows = np.flatnonzero((self.started == self.started) & ~np.isin(self.state, _OPEN))
-        end = self.finished[rows]
-        given_up = self._view(self._ended, np.int32)[rows] != self.attempt[rows]
-        earlier = [(n, *word) for n in sorted(self._released) for word in self._earlier(n)]
-        return Spells(
-            np.concatenate((rows, np.array([n for n, _, _ in earlier], np.int64))),
-            np.concatenate((self.writer[rows], np.array([writer for _, writer, _ in earlier], np.int64))),
-            np.concatenate((self.started[rows], [event.t - _had(event) for _, _, event in earlier])),
-            np.concatenate((np.where(end == end, end, now), [event.t for _, _, event in earlier])),
-            np.concatenate(
-                (
-                    (self.state[rows] == State.FAILED) & given_up,
-                    np.array([event.kept is not True for _, _, event in earlier], np.bool_),
-                )
-            ),
-        )
+        return self.releases.timed(n, -1 if self._state[n] in _OPEN else self._attempt[n])
 
     def begun(self, n: int) -> float:
         """When the highest attempt of trial `n` began; NaN before the first."""
@@ -455,7 +394,7 @@ class Snapshot:
 
     def next_attempt(self, n: int) -> int:
         """The attempt with which trial `n` would begin again."""
-        return max(self._attempt[n], *self._released.get(n, (-1,)), -1) + 1
+        return max(self._attempt[n], self.releases.highest(n)) + 1
 
     def ended(self, n: int, attempt: int) -> bool:
         """Whether this attempt of trial `n` has told its result, and it counts."""
@@ -481,7 +420,7 @@ class Snapshot:
                 started=self._started[n],
                 finished=finished[i] if finished[i] == finished[i] else None,
                 error=self._errors.get(n),
-                interruptions=self.interruptions(n),
+                interruptions=self.releases.why(n),
                 spent=self.spent(n),
             )
             for i, n in enumerate(rows.tolist())
@@ -491,16 +430,6 @@ class Snapshot:
     def known(self) -> NDArray[np.int64]:
         """Numbers of the trials that were ever started, ascending."""
         return np.flatnonzero(self.attempt >= 0)
-
-
-def _weight(writer: int, event: Released) -> tuple[bool, bool, bool, float, str, float, bool, int]:
-    own = isinstance(event.had, float)
-    short = event.short is True
-    return event.kept is True, own, event.blame, event.t, event.why, _had(event), short, writer
-
-
-def _had(event: Released) -> float:
-    return event.had if isinstance(event.had, float) else 0.0
 
 
 def _longer(old: FloatArray, capacity: int) -> FloatArray:

@@ -21,6 +21,7 @@ from taut.slurm.jobs import FINAL, Job
 from taut.slurm.reasons import never, plain
 from taut.slurm.rounds import Rounds, follows
 from taut.slurm.watch import Watch
+from taut.spells import spells
 from taut.study import Study
 from taut.trial import State
 
@@ -106,11 +107,13 @@ def _too_short(study: Study, view: _View) -> list[str]:
         return []
     snapshot, job = study.snapshot, f"a job lasts {in_words(60.0 * minutes)}"
     way = "raise time in [on.slurm], or have trials checkpoint"
-    short = max((snapshot.fell_short(n) for n in snapshot.where(State.WAITING).tolist()), default=0.0)
+    short = max(
+        (snapshot.releases.fell_short(n) for n in snapshot.where(State.WAITING).tolist()), default=0.0
+    )
     if short:
         return [f"trials were not finished after {in_words(short)}, and {job}: {way}"]
     took = snapshot.durations
-    bound = None if snapshot.saves else upper(took)
+    bound = None if snapshot.releases.saves else upper(took)
     if bound is None or bound <= 60.0 * minutes:
         return []
     usual = in_words(float(np.median(took)))
@@ -136,7 +139,7 @@ def _hours(study: Study, view: _View) -> str:
 
 def _busy(study: Study) -> float:
     """Seconds that trials ran in jobs and that count: their last attempts, and those that saved what they reached."""
-    ran = study.snapshot.spells(study.store.clock.now())
+    ran = spells(study.snapshot, study.store.clock.now())
     in_job = np.isin(ran.writer, list(_allocations(study)))
     return float(ran.seconds[in_job & ~ran.lost].sum())
 
@@ -155,7 +158,7 @@ def gpu_hours(study: Study, folder: Path) -> dict[int, float]:
         for writer, job in _allocations(study).items()
         if job.gpus
     }
-    ran, found = study.snapshot.spells(study.store.clock.now()), dict[int, float]()
+    ran, found = spells(study.snapshot, study.store.clock.now()), dict[int, float]()
     for n, writer, seconds in zip(
         ran.number.tolist(), ran.writer.tolist(), ran.seconds.tolist(), strict=True
     ):

@@ -15,6 +15,7 @@ from taut.cli.progress import last_line
 from taut.duration import in_words
 from taut.errors import InputError
 from taut.reaper import Reaper
+from taut.spells import spells
 from taut.study import Study
 from taut.trial import State, TrialRecord
 
@@ -63,7 +64,7 @@ def _status(study: Study, directory: str) -> str:
         f"sampler: {study.definition.sampler.method}",
     ]
     if len(snapshot.known):
-        ran = snapshot.spells(study.store.clock.now())
+        ran = spells(snapshot, study.store.clock.now())
         useful = (snapshot.state[ran.number] >= State.COMPLETE) & ~ran.lost
         spent, trials = float(ran.seconds[useful].sum()), len(set(ran.number[useful].tolist()))
         workers = len(snapshot.writers)
