@@ -142,3 +142,15 @@ def test_a_new_life_of_a_job_takes_over_from_the_one_before(tmp_path: Path) -> N
     _, err = old.communicate(timeout=60)
     assert "started again elsewhere" in err
     assert study.trials[0].finished == before and len(study.trials) == 2
+
+
+def test_a_loop_in_a_job_does_not_wait_for_the_last_trials_of_others(tmp_path: Path) -> None:
+    """Its GPU would stand idle meanwhile."""
+    path = tmp_path / "study"
+    other = taut.Study(path, taut.Space(x=taut.uniform(0, 1)), minimize="x", trials=2)
+    last = other.ask()
+    begun = time.monotonic()
+    ended(job(tmp_path, CARELESS, path, 0.1))  # it does the other one
+    assert 15.0 <= time.monotonic() - begun < 45.0
+    assert [trial.state for trial in other.trials] == ["running", "complete"]
+    other.tell(last, x=0.5)

@@ -11,7 +11,10 @@ from taut.scheduler import Loss
 from taut.store import Store
 from taut.trial import State
 
-__all__ = ["Reaper"]
+__all__ = ["LINGER", "Reaper"]
+
+LINGER = 15.0
+"""Seconds for which a job stays when nothing is left to start: a trial may come back."""
 
 _EVERY = 2.0  # seconds between two looks
 _ANSWER = 3.0  # seconds to wait for the queue's answer where somebody asks once
@@ -29,6 +32,7 @@ class Reaper:
         self._store = store
         self._idle: dict[int, tuple[int | None, float]] = {}  # claimed and unused: by whom, since when
         self._looked = -math.inf
+        self._waiting = math.inf  # since when there is nothing to wait for but what others have
 
     def look(self) -> None:
         """Reap, if the last time was a while ago; learn what the queue says of this very process."""
@@ -68,7 +72,19 @@ class Reaper:
         self._store.journal.ask_about([writers[w] for w in self._suspects() if w in writers], wait=_ANSWER)
         return [loss.why for writer in sorted(self._suspects()) if (loss := self._lost(writer))]
 
-    def all_live(self, since: float) -> bool:
+    def in_vain(self, waiting: bool, linger: float) -> bool:
+        """Whether we have waited `linger` seconds for nothing but trials that others have, all of whom live.
+
+        waiting: whether there is nothing else to wait for now. To be called again and again, and `busy` in between.
+        """
+        self._waiting = min(self._waiting, time.time()) if waiting else math.inf
+        return time.time() - self._waiting > linger and self._all_live(self._waiting)
+
+    def busy(self) -> None:
+        """There is something to do: forget since when we waited."""
+        self._waiting = math.inf
+
+    def _all_live(self, since: float) -> bool:
         """Whether every worker with something open is known to have lived after `since` (seconds since the epoch)."""
         journal, writers = self._store.journal, self._store.snapshot.writers
         return all(journal.lives(writer, writers.get(writer), since) for writer in self._suspects())

@@ -6,9 +6,11 @@ import time
 import warnings
 from collections.abc import Iterator
 
+from taut import allocation
 from taut.asktell import AskTell
 from taut.decide import Done, Wait
 from taut.interrupts import Interrupts
+from taut.reaper import LINGER
 from taut.store import Store
 from taut.trial import Trial
 
@@ -22,9 +24,9 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
 
     A trial that was not told when the loop comes back is told its last reports. One whose loop body raises
     goes back to the queue. batch: 1 for one trial at a time over all workers, 0 for as many as there are.
-    In a job of a queue it ends before the job does (see `Walltime`).
+    In a job of a queue it ends before the job does (see `Walltime`), and does not wait for the last trials of others.
     """
-    pause, walltime = 0.0, store.walltime
+    pause, walltime, in_job = 0.0, store.walltime, allocation.here() is not None
     walltime.begin()
     with Interrupts(walltime) as interrupts:
         while True:
@@ -36,11 +38,14 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
                     warnings.warn(f"study.work() ends: {decision.why}", stacklevel=2)
                 break
             if isinstance(decision, Wait):
+                if in_job and desk.reaper.in_vain(decision.idle, LINGER):
+                    break
                 store.check_progress()
                 pause = min(pause * 2 or 0.01, _PATIENCE)
                 time.sleep(pause)
                 continue
             pause = 0.0
+            desk.reaper.busy()
             (trial,) = desk.trials(decision)
             try:
                 yield trial

@@ -68,9 +68,9 @@ class Worker:
         A KeyboardInterrupt (or any other exception) ends what runs, gives it back to the queue and is
         raised again: the study can be resumed.
         """
+        self._walltime.begin()
+        self._walltime.hooks.append(self._ask_to_save)
         try:
-            self._walltime.begin()
-            self._walltime.hooks.append(self._ask_to_save)
             return self._loop()
         except BaseException:
             self._abort()
@@ -85,7 +85,7 @@ class Worker:
         self._stopping = True
 
     def _loop(self) -> str:
-        pause, idle = 0.0, math.inf
+        pause = 0.0
         while True:
             self._reaper.look()
             ending = self._fill()
@@ -94,14 +94,14 @@ class Worker:
             elif self._running:
                 messages = self.executor.poll(_POLL)
                 self._record(messages)
-                pause, idle = 0.0, math.inf
+                self._reaper.busy()
+                pause = 0.0
             elif isinstance(ending, Done):
                 self.store.journal.flush()
                 return ending.why
             else:
-                idle = min(idle, time.time()) if isinstance(ending, Wait) and ending.idle else math.inf
-                if time.time() - idle > self._linger and self._reaper.all_live(idle):
-                    self.idle = True
+                self.idle = self._reaper.in_vain(isinstance(ending, Wait) and ending.idle, self._linger)
+                if self.idle:
                     return "nothing is left to start: the last trials are with other workers"
                 self.store.check_progress()
                 pause = min(pause * 2 or 0.01, _PATIENCE)

@@ -22,6 +22,7 @@ from taut.executors.base import Executor
 from taut.executors.places import of_job
 from taut.interrupts import Interrupts
 from taut.opening import make_sampler
+from taut.reaper import LINGER
 from taut.study import Study
 from taut.verdict import needed
 from taut.worker import Mode, Worker
@@ -29,7 +30,6 @@ from taut.worker import Mode, Worker
 __all__ = ["MODES", "again", "at_least_one", "check_command", "work", "worker"]
 
 MODES = click.Choice(["sequential", "batch", "async"])
-_LINGER = 15.0  # seconds for which a job stays when nothing is left to start: a trial may come back
 
 
 @click.command(epilog="Example:  taut worker runs/lora --for 2h")
@@ -168,7 +168,7 @@ def take_part(
         told=(progress := Progress(study, folder, executor.slots)).told,
         batch=batch,
         once=once,
-        linger=math.inf if job is None else _LINGER,
+        linger=math.inf if job is None else LINGER,
     )
     try:
         with progress:
