@@ -14,10 +14,10 @@ OPTIONS = ("SLURM", "SBATCH", "SRUN", "SQUEUE", "SINFO", "SCANCEL", "SACCT", "SC
 
 @pytest.fixture(scope="session")
 def slurm_installed() -> None:
-    """Without Slurm the test is skipped, or fails if TAUT_TESTS_NEED_SLURM is 1."""
+    """Without Slurm the test is skipped, or fails if NEED_SLURM is 1."""
     if reason := missing():
-        if os.environ.get("TAUT_TESTS_NEED_SLURM") == "1":
-            pytest.fail(f"{reason} (and TAUT_TESTS_NEED_SLURM is 1)", pytrace=False)
+        if os.environ.get("NEED_SLURM") == "1":
+            pytest.fail(f"{reason} (and NEED_SLURM is 1)", pytrace=False)
         pytest.skip(reason)
 
 

@@ -207,7 +207,7 @@ def test_without_slurm_tests_are_skipped_or_fail(tmp_path: Path, needed: bool) -
         "/dev/null",
         str(tmp_path),
     ]
-    surroundings = {**os.environ, "PATH": str(tmp_path), "TAUT_TESTS_NEED_SLURM": "1" if needed else ""}
+    surroundings = {**os.environ, "PATH": str(tmp_path), "NEED_SLURM": "1" if needed else ""}
     done = subprocess.run(words, env=surroundings, capture_output=True, text=True, cwd=tmp_path)
     assert ("1 error" if needed else "1 skipped") in done.stdout
     assert "apt-get install slurmctld" in done.stdout
