@@ -4,7 +4,6 @@
     |- InputError             wrong usage or input: nothing was written; exit 2
     |- StudyError             the study cannot go on as it stands; exit 1
        |- LogError            a log cannot be written or read
-       |- Superseded          a newer attempt of the trial exists, so this result is kept apart
 
 Every message names the value, where it stands, what is allowed and the next move.
 """
@@ -14,7 +13,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "LogError", "StudyError", "Superseded", "TautError", "nearest"]
+__all__ = ["InputError", "LogError", "StudyError", "TautError", "nearest"]
 
 
 class TautError(Exception):
@@ -52,10 +51,6 @@ class StudyError(TautError):
 
 class LogError(StudyError):
     """A log cannot be written or read."""
-
-
-class Superseded(StudyError):
-    """A newer attempt of this trial was started elsewhere; the result is kept but not counted."""
 
 
 def nearest(name: object, names: Iterable[object]) -> str:

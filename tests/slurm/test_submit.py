@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 
+from taut import allocation
 from taut.slurm.rounds import Rounds, Submission
+from taut.submission import wind_down
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -358,3 +360,62 @@ def test_jobs_without_a_successor_are_given_one(home: Path, slurm: Cluster) -> N
     assert second.kind == "next" and second.job != first.job and second.round == first.round
     slurm.run("scancel", full)
     wait(home, 7)
+
+
+def test_in_an_interactive_job_it_is_nobodys_successor(home: Path, slurm: Cluster) -> None:
+    """A round that brought nothing keeps its successor from going on, and not the user who has mended the cause."""
+    edit(home, "cpus = 1", 'cpus = 1\nsetup = ["false"]')
+    taut(home, "run", "study.toml", "--on", "slurm")
+    slurm.wait_idle()
+    assert "round 0 has brought no result" in (home / "runs/demo/slurm/0000/next.log").read_text()
+    edit(home, '\nsetup = ["false"]', "")
+    words = (sys.executable, "-m", "taut", "run", str(home / "study.toml"), "--on", "slurm")
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run(
+        ["srun", "-Q", "--mem=300M", "--chdir", str(home), *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and "slurm/0001/job.sh" in done.stdout, done.stderr
+    wait(home, 6)
+
+
+def test_a_program_that_is_only_in_the_image_is_not_looked_for_here(home: Path, slurm: Cluster) -> None:
+    edit(home, 'command = "python', 'command = "/in/the/image/python')
+    assert "does not exist" in taut(home, "run", "study.toml", "--on", "slurm", "--dry-run", code=2)
+    edit(home, "cpus = 1", 'cpus = 1\ncontainer = "apptainer exec image.sif"')
+    said = taut(home, "run", "study.toml", "--on", "slurm", "--dry-run")
+    assert "exec apptainer exec image.sif python3 -m taut worker" in said
+
+
+def test_a_cancellation_that_fails_is_left_to_the_next_worker(
+    home: Path, slurm: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = slurm.run(
+        "sbatch", "--parsable", "--array=0-3", "--exclusive", "-o/dev/null", "--wrap=sleep 99"
+    ).strip()
+    taut(home, "run", "study.toml", "--on", "slurm")
+    array, after = (record.job for record in Rounds(home / "runs/demo/slurm").all())
+    job = allocation.read(
+        {
+            "SLURM_JOB_ID": "1",
+            "SLURMD_NODENAME": "n",
+            "SLURM_ARRAY_JOB_ID": str(array),
+            "SLURM_ARRAY_TASK_ID": "0",
+        }
+    )
+    monkeypatch.setattr(allocation, "here", lambda: job)
+    config = slurm.environment["SLURM_CONF"]
+    dead = home / "slurm.conf"  # a controller that does not answer
+    dead.write_text(re.sub(r"SlurmctldPort=\d+", "SlurmctldPort=1", Path(config).read_text()))
+    monkeypatch.setenv("SLURM_CONF", str(dead))
+    wind_down(home / "runs/demo", done=True)
+    assert slurm.run("squeue", "-h", "-r", "-j", f"{array},{after}", "-o", "%A").split()
+    monkeypatch.setenv("SLURM_CONF", config)
+    wind_down(home / "runs/demo", done=True)
+    assert not slurm.run(
+        "squeue", "-h", "-r", "--name", f"{name_of(home)},{name_of(home)}.next", "-o", "%A"
+    ).split()
+    slurm.run("scancel", full)

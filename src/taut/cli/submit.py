@@ -29,7 +29,7 @@ __all__ = ["requested", "submit"]
 
 _BEGAN = time.time()
 _INSISTS = 300.0  # seconds for which a job tries to reach the controller
-_PAUSE = 20.0
+_PAUSE = 65.0  # seconds between; by then a round that nobody answered for counts as given up
 
 
 def requested(
