@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taut.definition import Definition, Evaluation, Method, Objective, Results
+from taut.definition import Definition, Earlier, Evaluation, Method, Objective, Results
 from taut.errors import InputError
 from taut.studyfile import parse_duration, read, template
 from taut.studyfile.lines import Lines
@@ -47,7 +47,7 @@ def listing(directory: Path) -> list[tuple[str, int, int]]:
 
 NAMES = "letters, digits and . _ - are allowed, at most 100, the first a letter, a digit or _"
 TOP_KEYS = (
-    "name, command, function, minimize, maximize, subject_to, config, style, timeout, cwd, seed, retries, "
+    "name, command, function, minimize, maximize, subject_to, config, style, timeout, cwd, seed, retries, warm_start, "
     "space, budget, sampler, pruner, results, on are allowed"
 )
 PATTERN = (
@@ -131,8 +131,8 @@ WRONG: list[tuple[str, str]] = [
         f"1: minimise: unknown key of a study; {TOP_KEYS}; did you mean 'minimize'?",
     ),
     (
-        f"warm_start = 'x'\n{GOOD}",
-        f"1: warm_start: unknown key of a study; {TOP_KEYS}; correct its name or take it out",
+        f"warm_up = 'x'\n{GOOD}",
+        f"1: warm_up: unknown key of a study; {TOP_KEYS}; correct its name or take it out",
     ),
     (f"trials = 3\n{GOOD}", f"1: trials: unknown key of a study; {TOP_KEYS}; put it below [budget]"),
     (
@@ -347,6 +347,15 @@ WRONG: list[tuple[str, str]] = [
         "1: retries: -1 is too small; an integer from 0 to 1000 is allowed; write, for instance, retries = 3",
     ),
     (
+        f"warm_start = [1]\n{GOOD}",
+        '1: warm_start[0]: 1 is not allowed; text is allowed; write, for instance, ["runs/first"]',
+    ),
+    (
+        f"{GOOD}warm_start = 'x'\n",
+        '5: space.warm_start: "x" is not a parameter; a table is allowed; '
+        "put the line of warm_start above the first [table]",
+    ),
+    (
         f"{GOOD}[budget]\ntrials = 0\n",
         "6: budget.trials: 0 is too small; an integer from 1 to 1000000000000 is allowed; "
         "write, for instance, trials = 100",
@@ -543,6 +552,7 @@ timeout = "1h30m"
 cwd = "."
 seed = 7
 retries = 0
+warm_start = ["../other/runs/first", "~/second.toml"]
 
 [space]
 learning_rate = { loguniform = [1e-5, 1e-3], start = 2e-4, belief = "medium" }
@@ -606,6 +616,10 @@ def test_a_full_file(here: Path) -> None:
         base=str(here),
         results=Results(stdout=r"eval_loss=(?P<eval_loss>\S+)", json="out/all_results.json"),
     )
+    assert definition.warm_start == [
+        Earlier("../other/runs/first", place=str(here.parent / "other/runs/first")),
+        Earlier("~/second.toml", place=str(Path.home() / "second.toml")),
+    ]
     assert definition.on == {
         "local": {"workers": 4, "mode": "async"},
         "slurm": {"partition": "gpu", "setup": ["module load PyTorch"]},

@@ -15,7 +15,7 @@ from taut.errors import InputError
 from taut.space import Space
 from taut.space.expression import Expression
 
-__all__ = ["Budget", "Definition", "Evaluation", "Method", "Objective", "Results"]
+__all__ = ["Budget", "Definition", "Earlier", "Evaluation", "Method", "Objective", "Results"]
 
 
 class Objective(msgspec.Struct, frozen=True):
@@ -84,11 +84,40 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     results: Results = Results()
 
 
+class Earlier(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An earlier study that informs this one.
+
+    study: its directory or study.toml, as the user wrote it; so it is recognised when the definition is given again.
+    place: where that is, absolute, as long as it was not read. digest: names what was read of it, once and for all
+    (see `taut.archive`). complete, failed: how many trials were kept; left_out: how many more there were.
+    """
+
+    study: str
+    place: str = ""
+    digest: str = ""
+    complete: int = 0
+    failed: int = 0
+    left_out: int = 0
+
+    @property
+    def summary(self) -> str:
+        """The study and what was read of it, in one line."""
+        text = f"{self.complete} complete trial{'s' if self.complete > 1 else ''}"
+        if not self.complete:
+            text = "no complete trial to learn from"
+        if self.failed:
+            text += f", {self.failed} failed"
+        if self.left_out:
+            text += f": the best and the newest of {self.complete + self.failed + self.left_out}"
+        return f"{self.study} ({text})"
+
+
 class Definition(msgspec.Struct, frozen=True):
     """Everything that was asked of a study.
 
     space: JSON form of the space (see `Space.to_json`); `Definition.parsed_space` builds it.
     retries: how often a trial whose worker died is started again.
+    warm_start: earlier studies whose trials inform this one.
     on: settings of the places where trials run (local, slurm, hyperqueue), as the file's `[on.*]` gives them.
     """
 
@@ -97,6 +126,7 @@ class Definition(msgspec.Struct, frozen=True):
     objectives: list[Objective]
     seed: int = 0
     subject_to: list[str] = []
+    warm_start: list[Earlier] = []
     budget: Budget = Budget()
     sampler: Method = Method("random")
     pruner: Method | None = None
@@ -113,6 +143,11 @@ class Definition(msgspec.Struct, frozen=True):
 
     def parsed_space(self) -> Space:
         return Space.from_json(self.space)
+
+    @property
+    def asked(self) -> Definition:
+        """The definition without what was read elsewhere: as somebody wrote it."""
+        return msgspec.structs.replace(self, warm_start=[Earlier(each.study) for each in self.warm_start])
 
     def check(self) -> None:
         """Raise `InputError` for what the types cannot say."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from taut.definition import Budget, Definition, Method, Objective
+from taut.definition import Budget, Definition, Earlier, Method, Objective
 from taut.errors import InputError, nearest
 from taut.space import Space
 
@@ -31,6 +31,7 @@ def definer(
     sampler: str | Mapping[str, Any] | None,
     seed: int | None,
     retries: int | None,
+    warm_start: Any,
     name: str | None,
 ) -> Callable[[Definition | None], Definition | None]:
     """From an existing definition (None: there is none) to the one wanted; what is left out stays as it is.
@@ -54,6 +55,7 @@ def definer(
         "sampler": None if sampler is None else _method(sampler),
         "seed": None if seed is None else whole("seed", seed, 0),
         "retries": None if retries is None else whole("retries", retries, 0),
+        "warm_start": None if warm_start is None else _earlier(warm_start),
     }
     asked = {key: value for key, value in asked.items() if value is not None}
     limits = {"trials": None if trials is None else whole("trials", trials, 1), "until": until}
@@ -113,6 +115,25 @@ def _texts(name: str, value: str | Sequence[str]) -> list[str]:
     if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
         raise InputError(f"{value!r} is not possible; use a text, or a list of texts", (name,))
     return list(texts)
+
+
+def _earlier(given: Any) -> list[Earlier]:
+    """Earlier studies by their paths, one or several."""
+    paths = [given] if isinstance(given, str | os.PathLike) else given
+    if not isinstance(paths, Sequence) or isinstance(paths, bytes):
+        raise InputError(
+            f"{given!r} names no study; give its directory, or a list of directories", ("warm_start",)
+        )
+    found = []
+    for path in paths:
+        text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(
+                f"{path!r} names no study; give the directory of an earlier one, or its study.toml",
+                ("warm_start",),
+            )
+        found.append(Earlier(text, place=os.path.abspath(os.path.expanduser(text))))
+    return found
 
 
 def _method(sampler: str | Mapping[str, Any]) -> Method:

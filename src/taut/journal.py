@@ -19,12 +19,13 @@ from typing import Protocol
 import msgspec
 
 from taut import allocation
+from taut.archive import Archive, create
 from taut.clock import Clock
 from taut.definition import Definition
 from taut.errors import InputError, LogError, StudyError
 from taut.events import Event, Opened
 from taut.liveness import LEASE, TRUSTED, gone, introduce, local, lost
-from taut.log import Batch, Claims, LogReader, LogWriter, Problem, sync_folder
+from taut.log import Batch, Claims, LogReader, LogWriter, Problem
 from taut.scheduler import Loss, Scheduler
 
 __all__ = ["FileJournal", "Journal", "MemoryJournal"]
@@ -38,8 +39,10 @@ class Journal(Protocol):
     """What a study needs of the place where its events are kept.
 
     writer: the number under which this process writes. frontier: every trial number below it is claimed.
-    problems: damaged lines found so far.
+    problems: damaged lines found so far. archive: what was read of earlier studies.
     """
+
+    archive: Archive
 
     @property
     def directory(self) -> Path | None: ...
@@ -98,6 +101,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.frontier = 0
+        self.archive = Archive(None)
 
     def open(self) -> Opened | None:
         return None
@@ -164,6 +168,7 @@ class FileJournal:
 
     def __init__(self, directory: Path, clock: Clock) -> None:
         self.directory = directory.absolute()
+        self.archive = Archive(self.directory / "definition")
         self._clock = clock
         self._writer: LogWriter | None = None
         self._claims = Claims(self.directory / "claims", -1)
@@ -314,20 +319,10 @@ class FileJournal:
     def revise(self, number: int, definition: Definition) -> bool:
         """Add revision `number`; False if somebody else has added one of that number."""
         folder = self.directory / "definition"
-        path = folder / f"{number:04d}.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # Process numbers alone are not unique: containers have their own, and share a file system.
-            draft = folder / f".draft-{number}-{os.getpid()}-{os.urandom(8).hex()}"
-            try:
-                with open(draft, "xb") as file:
-                    file.write(definition.to_json())
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.link(draft, path)
-                sync_folder(folder)
-            finally:
-                draft.unlink(missing_ok=True)
+            self.archive.write(each.digest for each in definition.warm_start)
+            create(folder / f"{number:04d}.json", definition.to_json())
         except FileExistsError:
             return False
         except OSError as error:

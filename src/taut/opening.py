@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from taut.clock import Clock
-from taut.definition import Definition
+from taut.definition import Definition, Earlier
 from taut.errors import InputError
 from taut.journal import FileJournal, Journal, MemoryJournal
 from taut.samplers import registry
@@ -38,6 +38,17 @@ def open_store(
         raise InputError(f"{path} is a file; give a directory for the study", ("path",))
     journal: Journal = MemoryJournal() if path is None else FileJournal(path, clock)
     known = journal.revisions(0)
+    read: list[Earlier] = []  # by this call: it may be asked several times what becomes of a definition
+
+    def settled(wanted: Definition, now: Definition | None) -> Definition:
+        if not any(each.place for each in wanted.warm_start):
+            return wanted
+        from taut import earlier
+
+        before = [*(now.warm_start if now else ()), *read]
+        wanted = earlier.settled(wanted, before, journal.directory, journal.archive, clock)
+        read.extend(wanted.warm_start)
+        return wanted
 
     def change(now: Definition) -> Definition:
         wanted = define(now) or now
@@ -45,7 +56,7 @@ def open_store(
         if wanted != now:
             _check(wanted)
             _check_change(path, now, wanted)
-        return wanted
+        return settled(wanted, now)
 
     if not known:
         new = define(None)
@@ -56,6 +67,7 @@ def open_store(
                 else f"{path}: there is no study here; give a space and a metric to create one, or check the path"
             )
         _check(new)
+        new = settled(new, None)
         return Store(journal, Snapshot(new), make_sampler, clock, path is None, Walltime.here())
     snapshot = Snapshot(known[0])
     for definition in known[1:]:

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from taut.definition import Definition
+from taut.definition import Definition, Earlier
 from taut.events import Closed, Event, Finished, Opened, Released, Reported, Started
+from taut.past import Content, Past
 from taut.releases import Releases, had
 from taut.space import Space
 from taut.trial import State, TrialRecord
@@ -52,6 +53,7 @@ class Snapshot:
     first_start: when the first trial began. completed: trials in the order in which they were seen to be complete; a
     later attempt may have taken that back. seen: lines applied, by writer. fetch: what to call when a trial was chosen under a revision that is not known yet.
     releases: attempts that ended without a result.
+    recall: what to call for the content of an earlier study, by its digest.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
 
@@ -62,6 +64,7 @@ class Snapshot:
         self.claimed = 0
         self.seen: dict[int, int] = {}
         self.fetch: Callable[[], None] | None = None
+        self.recall: Callable[[str], bytes] | None = None
         self.writers: dict[int, Opened] = {}
         self.closed: set[int] = set()
         self.counts = [0] * len(State)
@@ -80,6 +83,7 @@ class Snapshot:
         self._fresh_values: dict[int, dict[str, float | None]] = {}
         self._fresh_reports: list[Reported] = []
         self._reports: dict[str, list[tuple[int, int, float, float, float]]] = {}
+        self._past: tuple[list[Earlier], tuple[Past, ...]] = [], ()
         self._fold: dict[type, Callable[[int, Any], None]] = {
             Finished: self._on_finished,
             Released: self._on_released,
@@ -103,6 +107,17 @@ class Snapshot:
             self._codes = self.space.recode(self._codes, old)
         for n in self.releases:  # `retries` may have changed
             self._judge(n)
+
+    @property
+    def past(self) -> tuple[Past, ...]:
+        """What earlier studies found, in the order of `warm_start`; read when it is first asked for."""
+        wanted = self.definition.warm_start
+        if wanted != self._past[0]:
+            assert self.recall is not None, "a snapshot of a study with earlier ones knows where to find them"
+            contents = [Content.from_json(self.recall(each.digest)) for each in wanted]
+            first = self.definition.objectives[0]
+            self._past = wanted, tuple(Past.of(content, first) for content in contents)
+        return self._past[1]
 
     # ------------------------------------------------------------------ fold
 

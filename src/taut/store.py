@@ -73,6 +73,7 @@ class Store:
         self.journal = journal
         self.snapshot = snapshot
         snapshot.fetch = self._revise
+        snapshot.recall = journal.archive.read
         self.clock = clock
         self.walltime = walltime or Walltime()
         self.pinned: Evaluation | None = None
@@ -259,11 +260,14 @@ class Store:
         if self._saved:
             return
         definition = self.snapshot.definition
-        if not self.journal.revise(0, definition) and self.journal.revisions(0) != [definition]:
-            raise StudyError(
-                f"{self.journal.directory}: another process has just created a different study here; "
-                "run again to see how they differ"
-            )
+        if not self.journal.revise(0, definition):
+            there = self.journal.revisions(0)
+            if [each.asked for each in there] != [definition.asked]:
+                raise StudyError(
+                    f"{self.journal.directory}: another process has just created a different study here; "
+                    "run again to see how they differ"
+                )
+            self.snapshot.revisions[:] = there  # it may have read an earlier study at another moment
         self._saved = True
 
     def write(self, events: Sequence[Event], durable: bool = False) -> None:

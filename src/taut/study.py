@@ -109,15 +109,24 @@ class Study:
         sampler: str | Mapping[str, Any] | None = None,
         seed: int | None = None,
         retries: int | None = None,
+        warm_start: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         name: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         place = None if path is None else place_of(path)
         label = place.resolve().name if place else "study"
         define = definer(
-            label, space, minimize, maximize, subject_to, trials, until, sampler, seed, retries, name
+            *(label, space, minimize, maximize, subject_to, trials, until, sampler, seed, retries),
+            *(warm_start, name),
         )
         self._begin(place, define, clock)
+        for earlier in self.definition.warm_start if warm_start is not None else ():
+            if not earlier.complete:
+                warnings.warn(
+                    f"{earlier.study} has no complete trial, so there is nothing to learn from it; "
+                    "it was read once, and what it finds later is not looked at",
+                    stacklevel=2,
+                )
 
     @classmethod
     def of(

@@ -70,16 +70,19 @@ def verify(directory: Path, make_sampler: Callable[[Definition, Space], Sampler]
 
     Each writer's decisions are replayed in their order: its own lines before the decision and as
     many lines of each other writer as it had recorded to have seen are folded, and the sampler is asked.
-    A second attempt must have the parameters of the first.
+    A second attempt must have the parameters of the first. Raises `StudyError` if what the study knows of
+    earlier ones is not there as it was read.
     """
     journal = FileJournal(directory, WallClock())
     revisions = journal.revisions(0)
     if not revisions:
         raise StudyError(f"{directory}: there is no study here")
+    for digest in {each.digest for definition in revisions for each in definition.warm_start}:
+        journal.archive.read(digest)  # also where no sampler asks for it
     logs: dict[int, list[Event | None]] = {}
     for batch in journal.poll(thorough=True):
         logs.setdefault(batch.writer, []).extend(batch.events)
-    replay = _Replay(revisions, make_sampler, logs)
+    replay = _Replay(revisions, make_sampler, logs, journal.archive.read)
     differences = [difference for writer in logs for difference in replay.writer(writer)]
     differences.sort(key=lambda difference: (difference.number, difference.attempt))
     return Verification(replay.suggestions, differences, _doubled(logs), journal.problems, journal.torn())
@@ -104,8 +107,10 @@ class _Replay:
         revisions: list[Definition],
         make_sampler: Callable[[Definition, Space], Sampler],
         logs: dict[int, list[Event | None]],
+        recall: Callable[[str], bytes],
     ) -> None:
         self._revisions = revisions
+        self._recall = recall
         self._proposals = [
             Proposals(make_sampler(definition, space), space)
             for definition, space in ((definition, definition.parsed_space()) for definition in revisions)
@@ -129,7 +134,9 @@ class _Replay:
                 continue
             self.suggestions += 1
             if isinstance(event.seen, list):
-                known = known or Snapshot(self._revisions[0])
+                if known is None:
+                    known = Snapshot(self._revisions[0])
+                    known.recall = self._recall
                 self._advance(known, marks, event, writer, position)
                 earlier = known.params(event.n) if event.n < known.size else None
                 derived = earlier or self._proposals[event.r].params(known, event.n)

@@ -10,6 +10,7 @@ import msgspec
 
 from taut.definition import Definition
 from taut.errors import InputError
+from taut.layout import is_frozen, place
 from taut.study import Study
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "open_study",
     "place",
     "value_text",
+    "warm_start_text",
 ]
 
 
@@ -33,11 +35,6 @@ def based(definition: Definition, base: str) -> Definition:
     return msgspec.structs.replace(
         definition, evaluation=msgspec.structs.replace(definition.evaluation, base=base)
     )
-
-
-def place(file: Path, name: str) -> Path:
-    """Where the study of a TOML file is kept by default."""
-    return file.parent / "runs" / name
 
 
 def locate(target: str) -> Path:
@@ -54,11 +51,6 @@ def locate(target: str) -> Path:
     from taut import studyfile
 
     return place(path, studyfile.read(path).name)
-
-
-def is_frozen(path: Path) -> bool:
-    """Whether `path` is the copy of a study.toml that stands in the study's own directory."""
-    return path.is_file() and (path.parent / "definition").is_dir()
 
 
 def not_toml(target: str) -> str:
@@ -80,6 +72,12 @@ def open_study(target: str) -> Study:
 def base_of(definition: Definition, directory: Path) -> Path:
     """The directory that the definition's relative names start from."""
     return Path(os.path.normpath(directory.absolute() / definition.evaluation.base))
+
+
+def warm_start_text(definition: Definition) -> str | None:
+    """One line on the earlier studies that inform this one; None if there are none."""
+    summaries = "; ".join(each.summary for each in definition.warm_start)
+    return f"warm start: {summaries}" if summaries else None
 
 
 def value_text(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from taut.cli.common import metrics_text, value_text
+from taut.cli.common import metrics_text, value_text, warm_start_text
 from taut.duration import in_words
 from taut.study import Study
 from taut.trial import State, TrialRecord
@@ -45,6 +45,8 @@ class Progress:
         click.echo(
             f"study {self._study.definition.name} in {self._folder}: {_goal(self._study)}, {workers}{before}"
         )
+        if line := warm_start_text(self._study.definition):
+            click.echo(line)
         if sys.stdout.isatty():
             from rich.live import Live
 

@@ -149,7 +149,7 @@ def _check_frozen(copy: Path, definition: Definition) -> None:
 
     # The copy stands elsewhere, and budget and jobs may have been changed by options since.
     same = {name: getattr(definition, name) for name in ("name", "evaluation", "budget", "on")}
-    if msgspec.structs.replace(studyfile.read(copy), **same) != definition:
+    if msgspec.structs.replace(studyfile.read(copy), **same).asked != definition.asked:
         raise InputError(
             f"{copy} is the study's own copy, and was edited; edit the original and run that instead"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from taut.cli.common import locate, metrics_text, open_study, value_text
+from taut.cli.common import locate, metrics_text, open_study, value_text, warm_start_text
 from taut.cli.progress import last_line
 from taut.duration import in_words
 from taut.errors import InputError
@@ -62,6 +62,7 @@ def _status(study: Study, directory: str) -> str:
         f"study {study.definition.name} in {directory}",
         f"trials: {snapshot.n_finished}{of} finished{more} ({', '.join(counts) or 'none yet'})",
         f"sampler: {study.definition.sampler.method}",
+        *([line] if (line := warm_start_text(study.definition)) else ()),
     ]
     if len(snapshot.known):
         ran = spells(snapshot, study.store.clock.now())

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from taut import allocation, submission
-from taut.cli.common import CODE, based, value_text
+from taut.cli.common import CODE, based, value_text, warm_start_text
 from taut.definition import Budget, Definition
 from taut.duration import in_words
 from taut.errors import InputError
@@ -161,6 +161,8 @@ def _say_submitted(study: Study, folder: Path, rounds: Rounds, done: list[Submis
     finished = study.store.snapshot.n_finished
     goal = f"{trials} trials, {finished} of them finished" if trials else f"{finished} trials finished"
     click.echo(f"study {study.definition.name} in {folder}: {goal}")
+    if line := warm_start_text(study.definition):
+        click.echo(line)
     for record in done:
         script = rounds.place(record.round) / f"{record.kind}.sh"
         if record.kind == "next":

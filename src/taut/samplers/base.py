@@ -38,6 +38,10 @@ class Sampler(ABC):
         """How many different trials there are to propose; None if there is no end."""
         return None
 
+    def account(self, snapshot: Snapshot) -> str | None:
+        """What it does in this study at the moment and why, in one line; None if its name says it all."""
+        return None
+
     def warning(self, space: Space) -> str | None:
         """What a user should know before spending on this sampler in this space; None if nothing."""
         return None

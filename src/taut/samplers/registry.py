@@ -12,9 +12,14 @@ from taut.samplers.base import Sampler
 __all__ = ["make", "names"]
 
 _BUILT_IN = {
+    "auto": "taut.samplers.auto:AutoSampler",
+    "bandit": "taut.samplers.conjugate.bandit:BanditSampler",
+    "conjugate": "taut.samplers.conjugate.sampler:ConjugateSampler",
+    "gp": "taut.samplers.gp:GPSampler",
     "grid": "taut.samplers.grid:GridSampler",
     "quasirandom": "taut.samplers.quasirandom:QuasiRandomSampler",
     "random": "taut.samplers.random:RandomSampler",
+    "tpe": "taut.samplers.tpe:TPESampler",
 }
 
 

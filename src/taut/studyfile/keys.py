@@ -10,7 +10,7 @@ __all__ = ["TABLES", "VALUES", "above", "below"]
 
 VALUES: Final = (
     *("name", "command", "function", "minimize", "maximize", "subject_to"),
-    *("config", "style", "timeout", "cwd", "seed", "retries"),
+    *("config", "style", "timeout", "cwd", "seed", "retries", "warm_start"),
 )
 TABLES: Final[dict[str, tuple[str, ...]]] = {
     "space": (),  # the user's own names

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from taut.definition import Budget, Definition, Method, Objective
+from taut.definition import Budget, Definition, Earlier, Method, Objective
 from taut.errors import InputError
 from taut.space import Space
 from taut.studyfile.evaluation import evaluation
@@ -89,6 +89,7 @@ def _definition(
         objectives=_objectives(top),
         seed=top.integer("seed", 0, 2**63 - 1, 1) or 0,
         subject_to=top.texts("subject_to", '"memory_gb <= 40"') or [],
+        warm_start=_warm_start(top, path.parent),
         budget=_budget(top),
         sampler=_method(top, "sampler", samplers) or Method("random"),
         pruner=_method(top, "pruner", pruners),
@@ -164,6 +165,12 @@ def _parameters(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tup
             yield from _parameters(value, (*path, key))
         else:
             yield (*path, key), value
+
+
+def _warm_start(top: Table, base: Path) -> list[Earlier]:
+    """Where earlier studies are. Whether they are there is found out by who reads them, once."""
+    texts = top.texts("warm_start", '"runs/first"') or []
+    return [Earlier(text, place=os.path.normpath(base / os.path.expanduser(text))) for text in texts]
 
 
 def _budget(top: Table) -> Budget:

@@ -27,6 +27,7 @@ command = "python train.py {args}"
 # by taut.report(eval_loss=...) in Python, or as [results] below says.
 minimize = "eval_loss"                      # or maximize = "accuracy"; a list for several
 # subject_to = ["memory_gb <= 40"]          # conditions on other metrics
+# warm_start = ["runs/first"]               # earlier studies of this metric to learn from
 
 # What is tuned. Bounds are inclusive. Kinds: uniform, loguniform, normal, lognormal, uniform_int,
 # loguniform_int, choice, ordinal, and expr for what follows from others.

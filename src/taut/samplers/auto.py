@@ -1,0 +1,105 @@
+"""The sampler that chooses the sampler."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from taut.samplers.base import Codes, Numbers, Sampler
+from taut.samplers.geometry import Geometry
+from taut.samplers.gp import GPSampler
+from taut.samplers.history import History
+from taut.samplers.tpe import TPESampler
+from taut.samplers.untried import Tried
+from taut.snapshot import Snapshot
+from taut.space import Space
+
+__all__ = ["AutoSampler"]
+
+_TAG = 0xA0  # so that no other sampler's numbers are these
+_FAIR = 20  # trials before a model is judged by what it predicts
+_ENOUGH = 0.5  # share of the variance that a model must predict to be followed always
+_LEAST = 0.2  # of the trials are the model's all the same: it may learn
+_MANY = 500  # trials from which on a Gaussian process sees a part of them only
+_WIDE = 60  # free parameters from which on it has too little to go by
+
+
+class _Plan(NamedTuple):
+    """gp: share of the trials that the Gaussian process chooses, the others are TPE's. why: in words."""
+
+    gp: float
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoSampler(Sampler):
+    """Chooses among methods by what the study is and by how well a model predicts it. The default.
+
+    A Gaussian process (`gp`) begins. From 20 trials on it is judged by what it would have predicted of each trial from the
+    others: where it explains half of the variance or more, it goes on; where it explains less, as on rugged or very noisy
+    losses, `tpe` chooses the more of the trials the less it explains. `tpe` also takes over with several objectives, from 500
+    trials on, with more than 60 parameters, and where all that was tried has failed.
+
+    cost: as in `gp`.
+    """
+
+    uses_history: ClassVar[bool] = True
+    cost: str | None = None
+
+    def __post_init__(self) -> None:
+        GPSampler(cost=self.cost)  # which knows what is allowed
+
+    def propose(self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None) -> Codes:
+        assert snapshot is not None
+        share = self._plan(snapshot).gp
+        mine = np.array(
+            [np.random.default_rng([seed, n, _TAG]).random() < share for n in numbers.tolist()], bool
+        )
+        codes = np.empty((len(numbers), len(space)))
+        for chosen, sampler in ((mine, GPSampler(cost=self.cost)), (~mine, TPESampler())):
+            if chosen.any():
+                codes[chosen] = sampler.propose(space, seed, numbers[chosen], snapshot)
+        if mine.any() and not mine.all() and np.isfinite(Geometry.of(space).size):
+            self._part(space, seed, numbers, codes, snapshot)
+        return codes
+
+    def account(self, snapshot: Snapshot) -> str:
+        return self._plan(snapshot).why
+
+    def _plan(self, snapshot: Snapshot) -> _Plan:
+        history = History.of(snapshot)
+        free, trials = len(Geometry.of(snapshot.space).free), len(history)
+        if history.loss.shape[1] > 1:
+            return _Plan(0.0, f"tpe, for {history.loss.shape[1]} objectives")
+        if trials > _MANY:
+            return _Plan(0.0, f"tpe, which takes a millisecond a trial however many there are ({trials} now)")
+        if free > _WIDE:
+            return _Plan(0.0, f"tpe, for {free} parameters")
+        if trials < 2 and len(history.failed) > 2 * GPSampler.startup:
+            return _Plan(
+                0.0,
+                f"tpe, since {len(history.failed)} trials have failed and a model has nothing to learn from",
+            )
+        if trials < _FAIR:
+            return _Plan(1.0, f"gp, a Gaussian process, for the first {_FAIR} trials")
+        skill = GPSampler(cost=self.cost).model(snapshot).skill
+        told = f"it explains {max(skill, 0.0):.0%} of the variance of losses that it was not shown"
+        share = float(np.clip(skill / _ENOUGH, _LEAST, 1.0))
+        if share == 1.0:
+            return _Plan(1.0, f"gp, a Gaussian process: {told}")
+        return _Plan(
+            share,
+            f"gp for {share:.0%} of the trials and tpe for the others: a Gaussian process is no sure guide here, {told}",
+        )
+
+    @staticmethod
+    def _part(space: Space, seed: int, numbers: Numbers, codes: Codes, snapshot: Snapshot) -> None:
+        """Where both samplers chose the same point, choose another one."""
+        tried = Tried(space, snapshot.codes)
+        for i, number in enumerate(numbers.tolist()):
+            if number and not tried.fresh(codes[[i]])[0]:
+                others = tried.others(np.random.default_rng([seed, number, _TAG, 1]))
+                codes[i] = others[0] if len(others) else codes[i]
+            tried.add(codes[i])

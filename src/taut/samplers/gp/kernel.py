@@ -1,0 +1,108 @@
+"""Matern-5/2 covariance over mixed spaces, and what its hyperparameters mean.
+
+k(x, x') = s (1 + r + r^2/3) exp(-r),  r^2 = 5 sum_g w_g d_g(x, x')^2
+
+One weight w = 1 / lengthscale^2 for each *group* of features: an ordered parameter is a group of one feature, a choice is a
+group whose squared distance is 0 between equal values and 1 between different ones, and so is whether a conditional
+parameter is there. Source: Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), equation 4.17.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taut.samplers.geometry import Geometry
+from taut.space import Space
+from taut.space.prior import Bools, Floats
+
+__all__ = ["Features", "Hyper", "covariance", "distances", "matern"]
+
+
+class Hyper(NamedTuple):
+    """Hyperparameters: weights (g,) = 1 / lengthscale^2 of each group, signal variance, noise variance."""
+
+    weights: Floats
+    signal: float
+    noise: float
+
+    @staticmethod
+    def fixed(groups: int) -> Hyper:
+        """What explains tuning problems on average, for when there are too few trials to learn it from."""
+        return Hyper(np.full(groups, 1.0 / (0.35**2 * groups)), 1.0, 0.02)
+
+    def scale(self, group: NDArray[np.int64]) -> Floats:
+        """(p,) what to multiply features by, for Euclidean distances to be r."""
+        return np.asarray(np.sqrt(5.0 * self.weights[group]))
+
+
+class Features:
+    """How points of a space become rows of numbers whose Euclidean distances are the kernel's.
+
+    group: (p,) the group of each feature. count: the number of groups.
+    """
+
+    def __init__(self, space: Space) -> None:
+        geometry = Geometry.of(space)
+        self._ordered = geometry.ordered
+        self._choices = [(j, int(space.cells[j])) for j in geometry.choices.tolist()]
+        self._flags = geometry.conditional
+        sizes = [1] * len(self._ordered) + [k for _, k in self._choices] + [1] * len(self._flags)
+        self.count = len(sizes)
+        self.group: NDArray[np.int64] = np.repeat(np.arange(self.count), sizes)
+        self._all_ordered = len(self._ordered) == geometry.d and not len(self._flags)
+
+    @staticmethod
+    @functools.lru_cache(maxsize=64)
+    def of(space: Space) -> Features:
+        return Features(space)
+
+    def rows(self, unit: Floats, active: Bools | None) -> Floats:
+        """(n, p) features of points (n, d) of the unit cube. active: (n, d), or None where every parameter is."""
+        if self._all_ordered:
+            return unit
+        parts: list[Floats] = [unit[:, self._ordered]]
+        for j, k in self._choices:
+            hot = np.floor(unit[:, [j]] * k) == np.arange(k)
+            parts.append(np.asarray(hot * np.sqrt(0.5)))
+        if active is not None:
+            parts.append(np.asarray(active[:, self._flags], float))
+        return np.concatenate(parts, axis=1)
+
+
+def distances(a: Floats, b: Floats) -> Floats:
+    """(n, m) squared Euclidean distances between rows."""
+    square = a @ b.T
+    square *= -2.0
+    square += np.einsum("ij,ij->i", a, a)[:, None]
+    square += np.einsum("ij,ij->i", b, b)
+    return np.maximum(square, 0.0, out=square)
+
+
+def matern(square: Floats) -> tuple[Floats, Floats]:
+    """Correlations (1 + r + r^2/3) exp(-r) at r^2 = `square`, and (1 + r) exp(-r), which their derivative needs."""
+    r = np.sqrt(square)
+    decay = np.exp(-r)
+    slope = r
+    slope += 1.0
+    correlation = square / 3.0
+    correlation += slope
+    correlation *= decay
+    slope *= decay
+    return correlation, slope
+
+
+def covariance(a: Floats, b: Floats, signal: float) -> Floats:
+    """(n, m) covariances between rows of scaled features."""
+    square = distances(a, b)
+    r = np.sqrt(square)
+    square /= 3.0
+    square += r
+    square += 1.0
+    np.negative(r, out=r)
+    square *= np.exp(r, out=r)
+    square *= signal
+    return square

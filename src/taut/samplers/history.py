@@ -1,0 +1,136 @@
+"""What a model learns from: the trials of a snapshot, as arrays.
+
+`History.of(snapshot)` costs little however often it is asked: where trials lie in the unit cube is worked out once for each.
+"""
+
+from __future__ import annotations
+
+import weakref
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taut.samplers.base import Numbers
+from taut.samplers.slack import slacks
+from taut.snapshot import Snapshot
+from taut.space import Space
+from taut.space.prior import Bools, Floats
+from taut.trial import State
+
+__all__ = ["History"]
+
+
+class History:
+    """The trials of a snapshot by what became of them; rows of all arrays are trials in the order of `done`.
+
+    done: complete trials, in the order in which they ended. loss: (k, m) their objectives, less is better. slack: (k, c) their
+    constraints, kept where at most 0. good: (k,) which fulfil every constraint. failed: trials that ended without a result
+    through their parameters' fault, as far as anybody knows (what only lost its worker is tried again, and pending).
+    pruned: trials that were given up. pending: trials that are running, or will be.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.space = snapshot.space
+        state = snapshot.state
+        done = np.flatnonzero(state == State.COMPLETE)
+        table = np.empty((len(done), len(snapshot.definition.objectives)))
+        for j, objective in enumerate(snapshot.definition.objectives):
+            column = snapshot.values(objective.metric)[done]
+            table[:, j] = column if objective.minimize else -column
+        ended = snapshot.finished[done]
+        kept = np.isfinite(table).all(axis=1) & ~np.isnan(snapshot.codes[done]).all(axis=1)
+        if not kept.all():
+            done, table, ended = done[kept], table[kept], ended[kept]
+        if (ended[1:] < ended[:-1]).any():
+            order = np.argsort(ended, kind="stable")
+            done, table = done[order], table[order]
+        self.done: Numbers = done
+        self.loss: Floats = table
+
+    @staticmethod
+    def of(snapshot: Snapshot) -> History:
+        return History(snapshot)
+
+    def __len__(self) -> int:
+        return len(self.done)
+
+    @cached_property
+    def failed(self) -> Numbers:
+        return self._chosen(self.snapshot.where(State.FAILED))
+
+    @cached_property
+    def pruned(self) -> Numbers:
+        return self._chosen(self.snapshot.where(State.PRUNED))
+
+    @cached_property
+    def pending(self) -> Numbers:
+        return self._chosen(self.snapshot.where(State.RUNNING, State.WAITING, State.PAUSED))
+
+    def _chosen(self, numbers: Numbers) -> Numbers:
+        """Those whose parameters are known."""
+        return numbers[~np.isnan(self.snapshot.codes[numbers]).all(axis=1)] if len(numbers) else numbers
+
+    @cached_property
+    def slack(self) -> Floats:
+        if not self.snapshot.definition.subject_to:
+            return np.empty((len(self.done), 0))
+        return slacks(self.snapshot)[self.done]
+
+    @cached_property
+    def good(self) -> Bools:
+        return np.asarray((self.slack <= 0.0).all(axis=1))
+
+    @cached_property
+    def seconds(self) -> Floats:
+        """(k,) how long each complete trial took, over all its attempts."""
+        took = self.snapshot.finished[self.done] - self.snapshot.started[self.done]
+        for i in np.flatnonzero(np.isin(self.done, list(self.snapshot.releases))):
+            took[i] = self.snapshot.spent(int(self.done[i]))
+        return np.asarray(took)
+
+    def unit(self, numbers: Numbers) -> Floats:
+        """(k, d) where trials lie in the unit cube: discrete values in the middle of their cells, 0.5 where inactive."""
+        return _Places.of(self.snapshot).unit[numbers]
+
+    def active(self, numbers: Numbers) -> Bools:
+        """(k, d) which parameters trials have."""
+        return ~np.isnan(self.snapshot.codes[numbers])
+
+
+class _Places:
+    """Where the trials of one snapshot lie in the unit cube; kept, since a trial does not move."""
+
+    _known: ClassVar[weakref.WeakKeyDictionary[Snapshot, _Places]] = weakref.WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self.space: Space | None = None
+        self.unit: Floats = np.empty((0, 0))
+        self._attempt: NDArray[np.int32] = np.empty(0, np.int32)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> _Places:
+        places = cls._known.get(snapshot)
+        if places is None:
+            places = cls._known[snapshot] = cls()
+        places._update(snapshot)
+        return places
+
+    def _update(self, snapshot: Snapshot) -> None:
+        size = snapshot.size
+        if self.space is not snapshot.space:
+            self.space = snapshot.space
+            self.unit, self._attempt = np.empty((0, len(snapshot.space))), np.empty(0, np.int32)
+        if len(self.unit) < size:
+            more = max(64, 2 * size) - len(self.unit)
+            self.unit = np.concatenate((self.unit, np.full((more, self.unit.shape[1]), 0.5)))
+            self._attempt = np.concatenate((self._attempt, np.full(more, -1, np.int32)))
+        fresh = np.flatnonzero(snapshot.attempt != self._attempt[:size])
+        if len(fresh):
+            codes = snapshot.codes[fresh]
+            self.unit[fresh] = snapshot.space.encode(codes)
+            # An end may be read before the start that has the parameters; such a trial has no place yet.
+            chosen = fresh[~np.isnan(codes).all(axis=1)]
+            self._attempt[chosen] = snapshot.attempt[chosen]

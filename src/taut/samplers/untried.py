@@ -1,0 +1,67 @@
+"""Points of a discrete space that nobody has tried."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from taut.samplers.base import Codes
+from taut.samplers.geometry import Geometry
+from taut.space import Space
+from taut.space.prior import Bools
+
+__all__ = ["Tried"]
+
+_LISTED = 2**16  # a space of at most so many points can be listed
+_DRAWS = 256
+
+
+class Tried:
+    """The points that are taken: those of `codes`, and what is added later."""
+
+    def __init__(self, space: Space, codes: Codes) -> None:
+        self._space = space
+        self._seen = set(_keys(codes))
+        self._rest: Codes | None = None
+
+    def add(self, row: Codes) -> None:
+        self._seen.update(_keys(row[None]))
+
+    def fresh(self, codes: Codes) -> Bools:
+        """(n,) which points are not taken."""
+        return np.array([key not in self._seen for key in _keys(codes)], bool)
+
+    def others(self, rng: np.random.Generator) -> Codes:
+        """Some points that are not taken: of a small space any, of a large one draws from the prior.
+
+        None are found only where the space has no more, or hardly any among very many.
+        """
+        if not _listable(Geometry.of(self._space)):
+            draws = self._space.quantile(rng.random((_DRAWS, len(self._space))))
+            return draws[self.fresh(draws)]
+        rest = _listed(self._space) if self._rest is None else self._rest
+        self._rest = rest = rest[self.fresh(rest)]
+        return rest[rng.permutation(len(rest))[:_DRAWS]]
+
+
+def _keys(codes: Codes) -> list[Any]:
+    """Something to compare for each row; inactive parameters are equal."""
+    rows = np.ascontiguousarray(np.where(np.isnan(codes), np.inf, codes + 0.0))  # -0.0 becomes 0.0
+    keys: list[Any] = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel().tolist()
+    return keys
+
+
+def _listable(geometry: Geometry) -> bool:
+    return geometry.size <= _LISTED and len(geometry.middles) == len(geometry.free)
+
+
+@functools.lru_cache(maxsize=4)
+def _listed(space: Space) -> Codes:
+    """Every point of a space, some more than once if it has conditions."""
+    geometry = Geometry.of(space)
+    axes = [geometry.middles.get(j, np.array([0.5])) for j in range(geometry.d)]
+    codes = geometry.codes(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, geometry.d))
+    codes.flags.writeable = False
+    return codes
