@@ -59,7 +59,7 @@ def one_by_one(space: taut.Space, suggest: Suggest, trials: int) -> dict[str, Ca
         return (time.perf_counter() - begin) / trials
 
     def with_taut() -> float:
-        study = taut.Study(None, space, minimize="loss")
+        study = taut.Study(None, space, minimize="loss", sampler="random")
         for k in range(trials + 100):
             if k == 100:
                 begin = time.perf_counter()
@@ -82,7 +82,7 @@ def many(space: taut.Space, suggest: Suggest, count: int) -> dict[str, Callable[
         return spent / count
 
     def with_taut() -> float:
-        study = taut.Study(None, space, minimize="loss")
+        study = taut.Study(None, space, minimize="loss", sampler="random")
         begin = time.perf_counter()
         params = [trial.params for trial in study.ask(count)]
         spent = time.perf_counter() - begin

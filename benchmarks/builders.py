@@ -60,7 +60,7 @@ def build_optuna(path: Path, trials: int, reports: int = 0) -> None:
 def build_taut(path: Path, trials: int, reports: int = 0) -> None:
     """A study directory of the same kind."""
     space = taut.Space(x=taut.uniform(0.0, 1.0), y=taut.uniform(0.0, 1.0))
-    with taut.Study(path, space, minimize="loss", trials=10**9) as study:
+    with taut.Study(path, space, minimize="loss", sampler="random", trials=10**9) as study:
         for begin in range(0, trials, _CHUNK):
             asked = study.ask(min(_CHUNK, trials - begin))
             losses = [trial.params["x"] ** 2 + trial.params["y"] for trial in asked]

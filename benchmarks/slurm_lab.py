@@ -108,6 +108,8 @@ minimize = "loss"
 [space]
 rate = {{ loguniform = [1e-3, 1e-1] }}
 momentum = {{ uniform = [0.0, 0.9] }}
+[sampler]
+method = "random"
 [budget]
 trials = {trials}
 [on.slurm]
@@ -122,7 +124,7 @@ memory = "{MEMORY}M"
 def samples(count: int) -> list[str]:
     """The arguments of the first trials of such a study, which `taut sample` gives, too."""
     space = taut.Space(rate=taut.loguniform(1e-3, 1e-1), momentum=taut.uniform(0.0, 0.9))
-    trials = taut.Study(None, space, minimize="loss").ask(count)
+    trials = taut.Study(None, space, minimize="loss", sampler="random").ask(count)
     return [f"--rate {trial.params['rate']} --momentum {trial.params['momentum']}" for trial in trials]
 
 

@@ -81,7 +81,7 @@ def work(name: str, path: str, seconds: float, each: bool, start: Any, stamps: A
         def run() -> None:
             study.run(objective, hours=seconds / 3600)
 
-        taut.Study(None, study.space, minimize="loss").run(objective, trials=3)
+        taut.Study(None, study.space, minimize="loss", sampler="random").run(objective, trials=3)
 
     found.clear()
     start.wait()

@@ -19,6 +19,7 @@ class Follow(Sampler):
     """The best earlier point of each earlier study in turn, moved the less the more trials are complete."""
 
     uses_history: ClassVar[bool] = True
+    uses_past: ClassVar[bool] = True
 
     def propose(self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None) -> Codes:
         assert snapshot is not None

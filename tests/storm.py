@@ -72,7 +72,7 @@ def storm(folder: Path, seconds: float, seed: int = 0) -> Outcome:
     path, side, rng = folder / "study", folder / "side", random.Random(seed)
     side.mkdir()
     space = taut.Space(x=taut.uniform(0, 1), seconds=taut.loguniform(0.003, 0.3))
-    with taut.Study(path, space, minimize="loss", trials=10**6, retries=100) as study:
+    with taut.Study(path, space, minimize="loss", sampler="random", trials=10**6, retries=100) as study:
         study.store.save()
     deaths: dict[int, float] = {}
     workers = [begin(path, side) for _ in range(WORKERS)]

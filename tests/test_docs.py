@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from taut import jobplan, studyfile
 from taut.cli import _COMMANDS
+from taut.samplers import registry
 from taut.slurm.rounds import Rounds
 from taut.slurm.site import Config, Site
 from taut.snapshot import Snapshot
@@ -20,7 +24,7 @@ from taut.studyfile import keys
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").glob("**/*.md")),
     *sorted((ROOT / "examples").glob("*/*.md")),
 ]
 
@@ -30,7 +34,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", ROOT / "docs" / "python.md"], ids=lambda page: page.name
+    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: str(page.relative_to(ROOT))
 )
 def test_python_blocks_run_in_order(page: Path, tmp_path: Path) -> None:
     code = "\n".join(blocks(page, "python"))
@@ -46,6 +50,43 @@ def test_study_files_are_valid(page: Path, tmp_path: Path) -> None:
         file = tmp_path / f"study{number}.toml"
         file.write_text(text)
         assert studyfile.read(file).objectives
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", page.read_text()):
+        found = (page.parent / target).resolve() if target else page
+        assert found.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", found.read_text(), flags=re.M)
+            assert anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}, anchor
+
+
+@pytest.mark.parametrize("method", sorted(registry._BUILT_IN))
+def test_every_option_of_a_sampler_is_documented_with_its_default(method: str) -> None:
+    module, _, kind = registry._BUILT_IN[method].partition(":")
+    pages = [ROOT / "docs" / "samplers" / f"{name}.md" for name in (method, "designs")]
+    text = next(page for page in pages if page.exists()).read_text()
+    assert f"`{method}`" in text
+    for option in dataclasses.fields(getattr(importlib.import_module(module), kind)):
+        row = next(line for line in text.splitlines() if re.match(rf"\|[^|]*`{option.name}`", line))
+        if isinstance(option.default, str | int | float):
+            names, default = row.split("|")[1:3]
+            place = re.findall(r"`(\w+)`", names).index(option.name)  # one row may hold several
+            assert default.replace('"', "").split(",")[place].strip() == f"{option.default}".removesuffix(
+                ".0"
+            )
+
+
+def test_the_pictures_are_made_from_the_samplers(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    script = ROOT / "docs" / "make_pictures.py"
+    ran = subprocess.run([sys.executable, script, "--to", tmp_path], env=env, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    made = {file.name for file in tmp_path.iterdir() if ElementTree.parse(file)}
+    shown = "".join(page.read_text() for page in PAGES)
+    assert made == {file.name for file in (ROOT / "docs" / "pictures").iterdir()}
+    assert all(f"pictures/{name})" in shown for name in made)
 
 
 def test_every_command_stands_in_the_readme() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import taut
 from taut import doctor, filesystem, machine
 from taut.definition import Definition, Method, Objective
 from taut.doctor import Finding, examine, files, host
@@ -572,6 +573,23 @@ def test_a_definition_that_cannot_be_read(study: Path) -> None:
     (finding,) = findings_on(study)
     assert (finding.name, finding.state) == ("study", "fail")
     assert finding.text.startswith(f"{path}: the definition cannot be read: ")
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_what_is_known_of_an_earlier_study_is_looked_at(tmp_path: Path, harm: str) -> None:
+    space = taut.Space(lr=taut.uniform(0, 1))
+    with taut.Study(tmp_path / "old", space, minimize="loss") as old:
+        old.tell(old.ask(), loss=1.0)
+    with taut.Study(tmp_path / "new", space, minimize="loss", warm_start=tmp_path / "old") as new:
+        new.store.save()
+    assert all(found.state == "ok" for found in findings_on(tmp_path / "new"))
+    (kept,) = (tmp_path / "new" / "definition").glob("past-*.json")
+    if harm == "missing":
+        kept.unlink()
+    else:
+        kept.write_bytes(kept.read_bytes()[:-1])
+    (found,) = findings_on(tmp_path / "new")
+    assert (found.name, found.state) == ("study", "fail") and f"{kept} is {harm}" in found.text
 
 
 def test_a_log_that_cannot_be_read(study: Path) -> None:

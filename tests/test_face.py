@@ -43,7 +43,7 @@ def test_import_loads_nothing_heavy() -> None:
 def test_a_study_needs_no_scipy_click_or_rich() -> None:
     code = (
         "import sys, taut\n"
-        "study = taut.Study(None, taut.Space(x=taut.uniform(0, 1)), minimize='y')\n"
+        "study = taut.Study(None, taut.Space(x=taut.uniform(0, 1)), minimize='y', sampler='random')\n"
         "study.run(lambda x: x, trials=3)\n"
         "print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     )

@@ -220,6 +220,17 @@ def test_a_study_in_memory_keeps_it_too() -> None:
     assert len(study.snapshot.past[0]) == 30
 
 
+def test_a_sampler_that_does_not_look_at_it_is_a_warning() -> None:
+    old()
+    with pytest.warns(UserWarning, match="random does not learn from earlier studies"):
+        finish(new(sampler="random"), 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        taut.Study("new")  # it was said to whoever gave it
+        new("other")
+        new("default", sampler=None)
+
+
 def test_it_is_read_only_when_somebody_asks() -> None:
     old()
     study = new(sampler="random")

@@ -437,7 +437,7 @@ def test_a_run_of_tiny_trials_is_on_the_disk_when_it_returns(
         flushed.append(size)
 
     monkeypatch.setattr("taut.log._sync", note)
-    study = open_study(path)
+    study = taut.Study(path, sampler="random")
     study.run(lambda trial: 1.0, trials=2000)
     assert flushed[-1] == log.stat().st_size, "the last flush saw the last result"
     assert len(flushed) < 1000, "many results share a flush"

@@ -225,8 +225,8 @@ def test_reports_and_metrics_may_have_any_name(where: Path | None) -> None:
 
 def test_what_a_user_does_to_params_stays_with_the_user(where: Path | None) -> None:
     space = taut.Space(x=taut.uniform(0, 1), layers=taut.choice([[1, 2], [3, 4]]))
-    expected = [trial.params for trial in fresh(None, space=space, seed=2).ask(6)]
-    study = fresh(where, space=space, seed=2)
+    expected = [trial.params for trial in fresh(None, space=space, seed=2, sampler="random").ask(6)]
+    study = fresh(where, space=space, seed=2, sampler="random")
     seen = []
     for _ in range(6):
         trial = study.ask()
@@ -240,14 +240,14 @@ def test_what_a_user_does_to_params_stays_with_the_user(where: Path | None) -> N
 
 
 def test_objectives_that_change_their_params_change_no_record(where: Path | None) -> None:
-    expected = [trial.params for trial in fresh(None).ask(4)]
+    expected = [trial.params for trial in fresh(None, sampler="random").ask(4)]
 
     def spoil(trial: taut.Trial) -> float:
         trial.params["x"] = -1.0
         del trial.params["kind"]
         return 1.0
 
-    study = fresh(where).run(spoil, trials=4)
+    study = fresh(where, sampler="random").run(spoil, trials=4)
     assert [trial.params for trial in study.trials] == expected
     assert where is None or good(where)
 
@@ -278,14 +278,14 @@ def test_trials_are_those_of_the_whole_study(tmp_path: Path) -> None:
         return trial.params["x"]  # type: ignore[no-any-return]
 
     path = tmp_path / "s"
-    fresh(path).run(train, trials=4)
+    fresh(path, sampler="random").run(train, trials=4)
     fresh(path).run(train, trials=4)
     assert calls == [0, 1, 2, 3]
     taut.Study(path).run(train, trials=9)
     taut.Study(path, trials=11).run(train)
     taut.Study(path).run(train, trials=5)  # there are enough
     assert calls == list(range(11)) and good(path)
-    whole = [trial.params for trial in fresh(None, trials=11).ask(11)]
+    whole = [trial.params for trial in fresh(None, trials=11, sampler="random").ask(11)]
     assert [trial.params for trial in taut.Study(path).trials] == whole
 
 
@@ -511,7 +511,7 @@ def test_a_study_is_named_after_its_directory(tmp_path: Path, monkeypatch: pytes
 
 def test_a_space_is_extended_while_the_study_runs(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    running = fresh(path, trials=400)
+    running = fresh(path, trials=400, sampler="random")
     running.tell(running.ask(10), loss=range(10))
     pending = running.ask()
     old = [trial.params for trial in running.trials]

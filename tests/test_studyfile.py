@@ -656,7 +656,7 @@ def test_good_files_survive_a_round_trip(here: Path, text: str) -> None:
 def test_the_defaults(here: Path) -> None:
     definition = read(write(GOOD))
     assert definition.name == "sweep"
-    assert definition.sampler == Method("random")
+    assert definition.sampler == Method("auto")
     assert definition.pruner is None
     assert (definition.seed, definition.retries, definition.on) == (0, 3, {})
     assert definition.evaluation.style == "--k v"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 
 import perturbing
 import taut
-from processes import begin, output, script
+from processes import begin, output, script, until
 from taut.errors import StudyError
 from taut.events import Event, Finished, Started, decode, encode
 from taut.opening import make_sampler
@@ -258,7 +260,7 @@ def test_an_attempt_must_have_the_parameters_of_the_first(tmp_path: Path) -> Non
     assert [(d.number, d.attempt) for d in check(path).differences] == [(1, 1)]
 
 
-@pytest.mark.parametrize("sampler", ["random", "quasirandom", "perturb"])
+@pytest.mark.parametrize("sampler", ["random", "quasirandom", "auto", "gp", "tpe", "perturb"])
 def test_many_at_once_lists_and_interleaved_workers(sampler: str, tmp_path: Path) -> None:
     path = tmp_path / "s"
     one = taut.Study(path, SPACE, minimize="loss", trials=60, sampler=sampler, seed=3)
@@ -282,6 +284,36 @@ def test_many_at_once_lists_and_interleaved_workers(sampler: str, tmp_path: Path
     assert check(path).differences == []
     other = verify(path, lambda definition, space: perturbing.Perturb(0.123))
     assert not other.good
+
+
+SLOWLY = """
+import sys, time
+import taut
+
+for trial in taut.Study(sys.argv[1]).work():
+    time.sleep(0.03)
+    trial.tell(loss=trial.params["x"] ** 2 + abs(trial.params["rate"] - 0.01))
+"""
+
+
+@pytest.mark.parametrize("sampler", ["auto", "gp", "tpe"])
+def test_workers_that_are_killed_leave_a_study_that_can_be_replayed(sampler: str, tmp_path: Path) -> None:
+    path, program, rng = tmp_path / "s", script(tmp_path, SLOWLY), random.Random(sampler)
+    study = taut.Study(path, SPACE, minimize="loss", trials=40, sampler=sampler, seed=5, retries=10)
+    study.store.save()
+    workers = [begin(program, path) for _ in range(3)]
+    for enough in (4, 16, 28):
+        until(lambda least=enough: study.snapshot.n_finished >= least)
+        time.sleep(0.05 * rng.random())
+        victim = workers.pop(rng.randrange(3))
+        victim.kill()
+        victim.communicate()
+        workers.append(begin(program, path))
+    for worker in workers:
+        output(worker)
+    found = check(path)
+    assert study.snapshot.n_finished == 40 and found.good and found.differences == []
+    assert found.suggestions >= 40 and len(study.snapshot.writers) > 3
 
 
 WIDER = taut.Space(

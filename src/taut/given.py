@@ -141,7 +141,7 @@ def _method(sampler: str | Mapping[str, Any]) -> Method:
         return Method(sampler)
     if not isinstance(sampler, Mapping) or not isinstance(sampler.get("method"), str):
         raise InputError(
-            f'{sampler!r} names no sampler; use "random", or {{"method": "grid", "resolution": 5}}',
+            f'{sampler!r} names no sampler; use "auto", or {{"method": "grid", "resolution": 5}}',
             ("sampler",),
         )
     return Method(sampler["method"], {key: value for key, value in sampler.items() if key != "method"})

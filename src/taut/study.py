@@ -27,6 +27,7 @@ from taut.given import definer, hours_of, mode_of, place_of, whole
 from taut.interrupts import Interrupts
 from taut.metrics.pareto import best_first, front
 from taut.opening import open_store
+from taut.samplers.base import unheard
 from taut.snapshot import Snapshot
 from taut.space import Space
 from taut.trial import State, Trial, TrialRecord
@@ -127,6 +128,8 @@ class Study:
                     "it was read once, and what it finds later is not looked at",
                     stacklevel=2,
                 )
+        if warm_start is not None and (note := unheard(self.store.proposals.sampler, self.definition)):
+            warnings.warn(note, stacklevel=2)
 
     @classmethod
     def of(

@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 from cli_home import KIND, Home, X
 
+from taut.cli.common import open_study
+from taut.cli.show import _status
+from taut.samplers.random import RandomSampler
+from taut.snapshot import Snapshot
+
 LOSS = [(x - 0.3) ** 2 for x in X]
 SIZE = [10 * x for x in X]
 
@@ -120,6 +125,39 @@ def test_status(finished: Home) -> None:
     assert re.fullmatch(r"time: # s in finished trials, # s each, \d workers? so far", lines[3])
     assert lines[4:] == [f"best: trial 0  {metrics(0)}  (x=0.5  kind=a)"]
     assert finished.taut("status", "runs/demo").out == said.out
+
+
+def test_status_says_what_the_sampler_does(home: Home) -> None:
+    home.edit(('[sampler]\nmethod = "random"\n', ""), ("trials = 4", "trials = 7"))
+    home.taut("run", "study.toml", "--for", "0.000001s")
+    line = "sampler: auto: gp, a Gaussian process, for the first 20 trials"
+    assert home.taut("status", "study.toml").out.splitlines()[2] == line
+    home.taut("run", "study.toml")
+    assert home.taut("status", "study.toml").out.splitlines()[2] == line
+    home.edit(("trials = 7", "trials = 25"))
+    home.taut("run", "study.toml", "--workers", "2")
+    assert re.fullmatch(
+        r"sampler: auto: gp.*it explains \d+% of the variance.*",
+        home.taut("status", "study.toml").out.splitlines()[2],
+    )
+
+
+class Speechless(RandomSampler):
+    """A sampler that cannot say what it does."""
+
+    def account(self, snapshot: Snapshot) -> str:
+        raise ValueError("no\nidea")
+
+
+def test_a_sampler_that_fails_to_say_what_it_does_hides_nothing_else(finished: Home) -> None:
+    study = open_study(str(finished.path / "runs/demo"))
+    study.store.proposals.sampler = Speechless()
+    lines = _status(study, "runs/demo").splitlines()
+    assert lines[1:3] == [
+        "trials: 4 of 4 finished (4 complete)",
+        "sampler: random: it cannot say what it does (ValueError: no idea)",
+    ]
+    assert lines[-1].startswith("best: trial 0")
 
 
 def test_fewer_trials_than_are_finished(finished: Home, tmp_path: Path) -> None:
@@ -324,6 +362,22 @@ def test_sample(home: Home) -> None:
     )
     assert home.taut("sample", "study.toml", "--index", "2", "--format", "shell").out == f"x={X[2]}\nkind=b\n"
     assert home.listing() == before, "no file is left behind"
+
+
+@pytest.mark.parametrize("sampler", ["", '[sampler]\nmethod = "auto"\n'], ids=["left out", "auto"])
+def test_samples_learn_from_nothing(home: Home, sampler: str) -> None:
+    """What `auto` learns from is not there, so it draws at random."""
+    home.edit(('[sampler]\nmethod = "random"\n', sampler))
+    said = home.taut("sample", "study.toml", "--index", "2")
+    assert (said.out, said.err) == (json.dumps({"x": X[2], "kind": KIND[2]}) + "\n", "")
+
+
+def test_a_method_that_learns_has_no_samples(home: Home) -> None:
+    home.edit(('"random"', '"gp"'))
+    assert home.taut("sample", "study.toml", "--index", "2", code=2).err == (
+        "taut: sampler.method: gp learns from other trials, so it has no I-th sample; "
+        'use method = "random" or "quasirandom" here (without [sampler] it is "random"), or `taut run` and `taut worker`\n'
+    )
 
 
 def test_sample_is_what_run_tries(finished: Home) -> None:

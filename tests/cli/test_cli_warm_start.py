@@ -25,6 +25,10 @@ def test_a_study_goes_on_when_the_one_that_it_learned_from_is_gone(project: Home
         "study next in runs/next: minimize loss, 4 trials, 1 worker",
         "warm start: runs/demo (4 complete trials)",
     ]
+    assert said.err == (
+        "note: random does not learn from earlier studies, so warm_start changes nothing; "
+        'the samplers "auto" and "gp" do\n'
+    )
     shutil.rmtree(project.path / "runs/demo")
     lines = project.taut("status", "next.toml").out.splitlines()
     assert lines[2:4] == ["sampler: random", "warm start: runs/demo (4 complete trials)"]
@@ -34,6 +38,11 @@ def test_a_study_goes_on_when_the_one_that_it_learned_from_is_gone(project: Home
     assert project.taut("verify", "runs/next").out == "all 5 suggestions reproduced\n"
     project.edit(('warm_start = ["runs/demo"]\n', ""), name="next.toml")
     assert "warm start" not in project.taut("run", "next.toml").out
+
+
+def test_a_sampler_that_learns_from_earlier_studies_needs_no_note(project: Home) -> None:
+    project.edit(('method = "random"', 'method = "auto"'), name="next.toml")
+    assert project.taut("run", "next.toml").err == ""
 
 
 def test_it_is_found_from_the_file_wherever_the_command_is_typed(project: Home) -> None:

@@ -250,8 +250,8 @@ WRONG = [
     ),
     Wrong(
         "sample study.toml --index 0",
-        'taut: study.toml:13: sampler.method: "randon" is unknown; "grid", "quasirandom", '
-        "\"random\" are allowed; did you mean 'random'?",
+        'taut: study.toml:13: sampler.method: "randon" is unknown; "auto", "bandit", "conjugate", "gp", '
+        '"grid", "quasirandom", "random", "tpe" are allowed; did you mean \'random\'?',
         (('"random"', '"randon"'),),
     ),
     Wrong(
@@ -311,8 +311,8 @@ WRONG = [
     Wrong(
         "run study.toml",
         "taut: study.toml:3: minimise: unknown key of a study; name, command, function, "
-        "minimize, maximize, subject_to, config, style, timeout, cwd, seed, retries, space, "
-        "budget, sampler, pruner, results, on are allowed; did you mean 'minimize'?",
+        "minimize, maximize, subject_to, config, style, timeout, cwd, seed, retries, "
+        "warm_start, space, budget, sampler, pruner, results, on are allowed; did you mean 'minimize'?",
         (("minimize", "minimise"),),
     ),
     Wrong(
@@ -334,8 +334,8 @@ WRONG = [
     ),
     Wrong(
         "run study.toml",
-        'taut: study.toml:13: sampler.method: "quasi-random" is unknown; "grid", '
-        '"quasirandom", "random" are allowed; did you mean \'quasirandom\'?',
+        'taut: study.toml:13: sampler.method: "quasi-random" is unknown; "auto", "bandit", "conjugate", '
+        '"gp", "grid", "quasirandom", "random", "tpe" are allowed; did you mean \'quasirandom\'?',
         (('"random"', '"quasi-random"'),),
     ),
     Wrong(

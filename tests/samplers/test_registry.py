@@ -15,7 +15,8 @@ from taut.samplers.base import Sampler
 
 
 def test_every_name_makes_a_sampler() -> None:
-    assert {"grid", "quasirandom", "random"} <= set(registry.names())
+    built_in = {"auto", "bandit", "conjugate", "gp", "grid", "quasirandom", "random", "tpe"}
+    assert built_in <= set(registry.names())
     assert registry.names() == sorted(registry.names())
     for name in registry.names():
         assert isinstance(registry.make(Method(name)), Sampler)
@@ -23,7 +24,7 @@ def test_every_name_makes_a_sampler() -> None:
 
 @pytest.mark.parametrize(
     "name, hint",
-    [("randm", "did you mean 'random'"), ("Grid", "grid"), ("", "there are: grid"), ("zz", "random")],
+    [("randm", "did you mean 'random'"), ("Grid", "grid"), ("", "there are: auto, "), ("zz", "random")],
 )
 def test_an_unknown_name_lists_what_there_is(name: str, hint: str) -> None:
     with pytest.raises(InputError, match=hint) as caught:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import numpy as np
 
-from taut.definition import Definition
+from taut.definition import Definition, Method
 from taut.errors import InputError
 from taut.executors.arguments import Style, Template
 
@@ -38,11 +39,14 @@ def sample(study: str, index: int, form: str) -> None:
     """Print the I-th sample of the space in STUDY (a study.toml, or a study directory).
 
     It needs no study directory and remembers nothing: the same index always gives the same parameters,
-    so the tasks of a job array need nothing in common but the file.
+    so the tasks of a job array need nothing in common but the file. No sample learns from another: without a
+    [sampler], or with method = "auto", they are drawn at random.
     """
     if not 0 <= index < 2**62:
         raise InputError(f"{index} is not an index; use a whole number from 0 to 2**62 - 1", ("--index",))
     definition = _definition(study)
+    if definition.sampler.method == "auto":  # what it could learn from is not there
+        definition = msgspec.structs.replace(definition, sampler=Method("random"))
     from taut.opening import make_sampler
 
     space = definition.parsed_space()
@@ -50,7 +54,8 @@ def sample(study: str, index: int, form: str) -> None:
     if sampler.uses_history:
         raise InputError(
             f"{definition.sampler.method} learns from other trials, so it has no I-th sample; "
-            'use method = "random" or "quasirandom" here, or `taut run` and `taut worker`',
+            'use method = "random" or "quasirandom" here (without [sampler] it is "random"), or `taut run` and '
+            "`taut worker`",
             ("sampler", "method"),
         )
     params = space.params(sampler.propose(space, definition.seed, np.array([index]), None))[0]

@@ -61,7 +61,7 @@ def _status(study: Study, directory: str) -> str:
     lines = [
         f"study {study.definition.name} in {directory}",
         f"trials: {snapshot.n_finished}{of} finished{more} ({', '.join(counts) or 'none yet'})",
-        f"sampler: {study.definition.sampler.method}",
+        f"sampler: {_sampler(study)}",
         *([line] if (line := warm_start_text(study.definition)) else ()),
     ]
     if len(snapshot.known):
@@ -83,6 +83,16 @@ def _status(study: Study, directory: str) -> str:
         )
     lines += [f"damaged: {problem}" for problem in study.store.journal.problems]
     return "\n".join(lines)
+
+
+def _sampler(study: Study) -> str:
+    """The method's name, and what it does at the moment where that is more than its name says."""
+    name = study.definition.sampler.method
+    try:
+        account = study.store.proposals.sampler.account(study.store.snapshot)
+    except Exception as error:  # a sampler may be anybody's; what else is known of the study is worth showing
+        account = f"it cannot say what it does ({type(error).__name__}: {error})"
+    return f"{name}: {' '.join(account.split())}" if account else name
 
 
 def _top(study: Study) -> Sequence[TrialRecord]:

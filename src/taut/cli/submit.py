@@ -18,6 +18,7 @@ from taut.errors import InputError
 from taut.frozen import changed, freeze
 from taut.jobplan import Planned, entries, plan, settings_of, words
 from taut.opening import make_sampler
+from taut.samplers.base import unheard
 from taut.slurm import accounts, limits
 from taut.slurm.calls import NoAnswer, SlurmError, call, myself, required
 from taut.slurm.jobs import Job
@@ -93,8 +94,9 @@ def _submit(
             return 1
         lost = bool(there) and not any(follows(job.name) for job in there)
         planned = _plan(study, folder, rounds, max(rounds.latest, 0) if there else number, fresh=not there)
-        for note in planned.notes:
-            click.echo(f"note: {note}", err=True)
+        for note in (*planned.notes, unheard(study.store.proposals.sampler, study.definition)):
+            if note:
+                click.echo(f"note: {note}", err=True)
         if dry_run:
             _show(planned, rounds)
             return 0

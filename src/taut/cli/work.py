@@ -23,6 +23,7 @@ from taut.executors.places import of_job
 from taut.interrupts import Interrupts
 from taut.opening import make_sampler
 from taut.reaper import LINGER
+from taut.samplers.base import unheard
 from taut.study import Study
 from taut.verdict import needed
 from taut.worker import Mode, Worker
@@ -156,9 +157,10 @@ def take_part(
     """Work for the study until there is nothing to do, and say what came of it."""
     store, job = study.store, allocation.here()
     store.pinned = study.definition.evaluation
-    warning = store.proposals.sampler.warning(study.space)
-    if warning:
-        click.echo(f"note: {warning}", err=True)
+    sampler = store.proposals.sampler
+    for note in (sampler.warning(study.space), unheard(sampler, study.definition)):
+        if note:
+            click.echo(f"note: {note}", err=True)
     began = time.monotonic()
     worker = Worker(
         store,

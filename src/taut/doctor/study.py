@@ -25,6 +25,8 @@ def findings(directory: Path | None) -> list[Finding]:
         snapshot = Snapshot(revisions[0])
         for definition in revisions[1:]:
             snapshot.revise(definition)
+        for digest in {each.digest for definition in revisions for each in definition.warm_start}:
+            journal.archive.read(digest)
         for batch in journal.poll(thorough=True):
             snapshot.apply(batch.writer, batch.events)
         torn = journal.torn()

@@ -46,6 +46,7 @@ class AutoSampler(Sampler):
     """
 
     uses_history: ClassVar[bool] = True
+    uses_past: ClassVar[bool] = True
     cost: str | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +78,8 @@ class AutoSampler(Sampler):
             return _Plan(0.0, f"tpe, which takes a millisecond a trial however many there are ({trials} now)")
         if free > _WIDE:
             return _Plan(0.0, f"tpe, for {free} parameters")
+        if not free:
+            return _Plan(1.0, "gp, though every parameter has one value and there is nothing to choose")
         if trials < 2 and len(history.failed) > 2 * GPSampler.startup:
             return _Plan(
                 0.0,

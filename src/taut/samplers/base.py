@@ -12,10 +12,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from taut.definition import Definition
 from taut.snapshot import Snapshot
 from taut.space import Space
 
-__all__ = ["Codes", "Numbers", "Sampler", "draw"]
+__all__ = ["Codes", "Numbers", "Sampler", "draw", "unheard"]
 
 Codes = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -26,9 +27,11 @@ class Sampler(ABC):
 
     uses_history: whether proposals depend on other trials. If not, `propose` takes no snapshot, can be
     asked for any number at any time, and needs no study: that is what `taut sample --index I` prints.
+    uses_past: whether it learns from earlier studies, too (`warm_start`); if not, whoever gives some is told so.
     """
 
     uses_history: ClassVar[bool] = False
+    uses_past: ClassVar[bool] = False
 
     @abstractmethod
     def propose(self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None) -> Codes:
@@ -45,6 +48,16 @@ class Sampler(ABC):
     def warning(self, space: Space) -> str | None:
         """What a user should know before spending on this sampler in this space; None if nothing."""
         return None
+
+
+def unheard(sampler: Sampler, definition: Definition) -> str | None:
+    """What to tell whoever gave the study earlier ones that its sampler does not learn from; None if it does."""
+    if not definition.warm_start or sampler.uses_past:
+        return None
+    return (
+        f"{definition.sampler.method} does not learn from earlier studies, so warm_start changes nothing; "
+        'the samplers "auto" and "gp" do'
+    )
 
 
 def draw(space: Space, unit: NDArray[np.float64], numbers: Numbers) -> Codes:

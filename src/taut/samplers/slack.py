@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import ast
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
 
-from taut.errors import InputError
 from taut.snapshot import Snapshot
 from taut.space import Expression
+from taut.space.evaluate import Column, evaluate
 from taut.space.prior import Floats
+from taut.space.syntax import names
 
 __all__ = ["slacks"]
 
 Measure = Callable[[Snapshot], Floats]
 
+_BROKEN = math.ulp(0.0)  # the least slack of a constraint that is not kept
+_MOST = 1e300
+
 
 def slacks(snapshot: Snapshot) -> Floats:
     """(size, c) a column for each constraint: at most 0 where a trial keeps it, NaN where that is not known.
 
-    ``memory_gb <= 40`` gives ``memory_gb - 40``. A condition that is no comparison of two numbers gives -1 where it holds
-    and 1 where not.
+    ``memory_gb <= 40`` gives ``memory_gb - 40``; so does ``memory_gb < 40``, but a little more than 0 at 40. A condition that is
+    no comparison of two numbers gives -1 where it holds and 1 where not.
     """
     columns = [measure(snapshot) for text in snapshot.definition.subject_to for measure in _measures(text)]
     return np.stack(columns, axis=1) if columns else np.empty((snapshot.size, 0))
@@ -30,43 +35,44 @@ def slacks(snapshot: Snapshot) -> Floats:
 
 @functools.lru_cache(maxsize=256)
 def _measures(text: str) -> tuple[Measure, ...]:
-    tree = Expression.parse(text).tree
-    parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
-    return tuple(measure for part in parts for measure in _of(part))
+    return tuple(_of(Expression.parse(text).tree))
 
 
 def _of(tree: ast.expr) -> list[Measure]:
-    if isinstance(tree, ast.Compare):
+    if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And):
+        return [measure for part in tree.values for measure in _of(part)]
+    if isinstance(tree, ast.Compare) and all(
+        isinstance(op, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for op in tree.ops
+    ):
         sides = [tree.left, *tree.comparators]
-        if all(isinstance(op, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for op in tree.ops):
-            return [
-                _difference(a, b) if isinstance(op, ast.Lt | ast.LtE) else _difference(b, a)
-                for a, op, b in zip(sides, tree.ops, sides[1:], strict=False)
-            ]
-    return [_label(Expression.parse(ast.unparse(tree)))]
+        return [_difference(a, op, b) for a, op, b in zip(sides, tree.ops, sides[1:], strict=False)]
+    return [_label(tree)]
 
 
-def _difference(smaller: ast.expr, larger: ast.expr) -> Measure:
-    expression = Expression.parse(f"({ast.unparse(smaller)}) - ({ast.unparse(larger)})")
+def _difference(left: ast.expr, op: ast.cmpop, right: ast.expr) -> Measure:
+    smaller, larger = (left, right) if isinstance(op, ast.Lt | ast.LtE) else (right, left)
+    at_0 = _BROKEN if isinstance(op, ast.Lt | ast.Gt) else 0.0
 
     def measure(snapshot: Snapshot) -> Floats:
-        try:
-            values, known = expression.evaluate(_metrics(snapshot, expression))
-        except InputError:  # a division by zero, say, in one of the trials
-            return np.full(snapshot.size, np.nan)
-        return np.where(known, np.asarray(values, float), np.nan)
+        a, b = _column(smaller, snapshot), _column(larger, snapshot)
+        with np.errstate(all="ignore"):
+            slack = np.where(a.values == b.values, at_0, np.asarray(a.values, float) - b.values)
+        return np.where(a.known & b.known, np.clip(slack, -_MOST, _MOST), np.nan)
 
     return measure
 
 
-def _label(condition: Expression) -> Measure:
+def _label(condition: ast.expr) -> Measure:
     def measure(snapshot: Snapshot) -> Floats:
-        metrics = _metrics(snapshot, condition)
-        known = ~np.isnan(np.stack([*metrics.values(), np.zeros(snapshot.size)])).any(axis=0)
-        return np.where(known, np.where(condition.holds(metrics), -1.0, 1.0), np.nan)
+        column = _column(condition, snapshot)
+        return np.where(column.known, np.where(column.values, -1.0, 1.0), np.nan)
 
     return measure
 
 
-def _metrics(snapshot: Snapshot, expression: Expression) -> dict[str, Floats]:
-    return {name: snapshot.values(name) for name in expression.names}
+def _column(tree: ast.expr, snapshot: Snapshot) -> Column:
+    """The values of an expression in every trial; not known where it cannot be computed, as in a division by zero."""
+    metrics = {name: snapshot.values(name) for name in names(tree)}
+    given = {name: Column(values, ~np.isnan(values)) for name, values in metrics.items()}
+    values, known = evaluate(tree, given, ast.unparse(tree), strict=False)
+    return Column(np.broadcast_to(values, snapshot.size), np.broadcast_to(known, snapshot.size))

@@ -91,7 +91,7 @@ def _definition(
         subject_to=top.texts("subject_to", '"memory_gb <= 40"') or [],
         warm_start=_warm_start(top, path.parent),
         budget=_budget(top),
-        sampler=_method(top, "sampler", samplers) or Method("random"),
+        sampler=_method(top, "sampler", samplers) or Method("auto"),
         pruner=_method(top, "pruner", pruners),
         retries=3 if (retries := top.integer("retries", 0, 1000, 3)) is None else retries,
         evaluation=evaluation(top, space, path.parent),

@@ -44,9 +44,9 @@ trials = 50
 # hours = 8                                 # of running
 # until = "eval_loss <= 1.9"                # good enough
 
-# How the next parameters are chosen; random if left out.
+# How the next parameters are chosen; left out: auto, which learns from the trials so far.
 # [sampler]
-# method = "random"
+# method = "random"                         # or gp, tpe, quasirandom, grid, ...
 
 # How a command's numbers come back, if not by $TAUT_REPORT.
 # [results]

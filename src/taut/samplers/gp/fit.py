@@ -52,7 +52,8 @@ def log_prior(theta: Floats) -> tuple[float, Floats]:
     """Log prior density (up to a constant) at logarithms of weights, signal and noise, and its gradient.
 
     Lengthscales grow with the dimension: log l ~ N(sqrt 2 + log(g)/2, 3) for g groups (Hvarfner, Hellsten & Nardi,
-    arXiv:2402.02229). log signal ~ N(0, 1/4). Noise ~ Gamma(1.1, rate 30): little, but some.
+    arXiv:2402.02229). log signal ~ N(0, 1/4). Noise ~ Gamma(1.1, rate 30): little, but some; this one is a density of the noise
+    itself, not of its logarithm.
     """
     log_w, log_s, log_v = theta[:-2], float(theta[-2]), float(theta[-1])
     z = -0.5 * log_w - (math.sqrt(2.0) + 0.5 * math.log(len(log_w)))

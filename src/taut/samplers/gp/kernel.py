@@ -67,9 +67,12 @@ class Features:
         parts: list[Floats] = [unit[:, self._ordered]]
         for j, k in self._choices:
             hot = np.floor(unit[:, [j]] * k) == np.arange(k)
+            if active is not None:
+                hot &= active[:, [j]]
             parts.append(np.asarray(hot * np.sqrt(0.5)))
-        if active is not None:
-            parts.append(np.asarray(active[:, self._flags], float))
+        if len(self._flags):
+            there = np.ones((len(unit), len(self._flags))) if active is None else active[:, self._flags]
+            parts.append(np.asarray(there, float))
         return np.concatenate(parts, axis=1)
 
 

@@ -8,7 +8,7 @@ worker comes to the same, and it is kept, so that most suggestions learn nothing
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 from taut.samplers.gp.fit import fit
 from taut.samplers.gp.kernel import Features, Hyper
 from taut.samplers.gp.posterior import Root
-from taut.samplers.gp.transform import signed_log, yeo_johnson
+from taut.samplers.gp.transform import signed_log, standardised, yeo_johnson
 from taut.space.prior import Floats
 
-__all__ = ["Learned", "learn"]
+__all__ = ["Kind", "Learned", "learn"]
 
-_FIRST = 12  # below so many trials hyperparameters are fixed ones
+Kind = Literal["loss", "slack", "cost"]
+
+_FIRST = 12  # up to so many trials hyperparameters are fixed ones
 _STEP = 50  # trials between marks, at most
 _MOST = 400  # trials that a posterior is built on
 _FITTED = 256  # trials that hyperparameters are learned from
+_OUTPUTS = {"loss": yeo_johnson, "slack": signed_log, "cost": standardised}
 
 
 class Learned(NamedTuple):
@@ -45,29 +48,25 @@ class _Mark(NamedTuple):
     skill: float
 
 
-def learn(features: Features, x: Floats, values: Floats, around_zero: bool = False) -> Learned:
+def learn(features: Features, x: Floats, values: Floats, kind: Kind = "loss") -> Learned:
     """What n trials teach, whose features are x (n, p) and whose outputs are values (n,), in the order in which they ended.
 
-    around_zero: values are slacks, of which the sign matters; otherwise they are losses, and only their order does much.
+    kind: of a loss little more than the order matters, of a slack the sign, of a cost (its logarithm) the differences.
     """
     n = len(values)
     m = _mark(n)
-    mark = _marked(features, x[:m].tobytes(), values[:m].tobytes(), around_zero)
+    mark = _marked(features, x[:m].tobytes(), values[:m].tobytes(), kind)
     rows = np.concatenate((mark.rows, np.arange(m, n)))
-    return Learned(mark.root.extended(x[m:]), _outputs(values[rows], around_zero), rows, mark.skill)
+    return Learned(mark.root.extended(x[m:]), _OUTPUTS[kind](values[rows]), rows, mark.skill)
 
 
-def _outputs(values: Floats, around_zero: bool) -> Floats:
-    return signed_log(values) if around_zero else yeo_johnson(values)
-
-
-@functools.lru_cache(maxsize=16)
-def _marked(features: Features, x: bytes, values: bytes, around_zero: bool) -> _Mark:
+@functools.lru_cache(maxsize=64)
+def _marked(features: Features, x: bytes, values: bytes, kind: Kind) -> _Mark:
     y = np.frombuffer(values)
     rows = _standing(y, _MOST)
     points = np.frombuffer(x).reshape(len(y), -1)[rows]
-    outputs = _outputs(y[rows], around_zero)
-    if len(y) <= _FIRST:
+    outputs = _OUTPUTS[kind](y[rows])
+    if len(y) <= _FIRST or not features.count:
         hyper = Hyper.fixed(features.count)
     else:
         few = _standing(outputs, _FITTED)

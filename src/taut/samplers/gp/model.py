@@ -10,7 +10,7 @@ import numpy as np
 from taut.samplers.beliefs import Beliefs
 from taut.samplers.geometry import Geometry
 from taut.samplers.gp.acquisition import log_feasible, log_improvement
-from taut.samplers.gp.kernel import Features, Hyper
+from taut.samplers.gp.kernel import Features, Hyper, distances
 from taut.samplers.gp.learn import Learned, learn
 from taut.samplers.gp.posterior import Posterior, Root
 from taut.samplers.history import History
@@ -18,12 +18,18 @@ from taut.space.prior import Bools, Floats
 
 __all__ = ["Model"]
 
+_SURE = 1e-6  # noise variance of a pending trial
+
 _NOISY = 0.05  # noise variance above which the best observation was probably lucky
-_PENDING = 64  # pending trials that are conditioned on
-_CRASHES = 3  # failed trials from which on failing is learned, rather than taken for a bad value
-_LABELLED = 400  # trials that failing is learned from
+_PENDING = 128  # pending trials that are conditioned on
+_TOGETHER = 0.01  # points that are nearer to a pending one than this would be one experiment made twice
+_CRASHES = 3  # failed trials from which on failing is learned, rather than taken for a bad value only
+_LABELLED = 200  # trials of each sort that failing is learned from
+_SHARP = 0.25  # lengthscale of failing, for one parameter
 _BELIEF = 10.0  # trials whose evidence weighs as much as a belief (piBO's beta)
-_CENTRED = 0.35  # standard deviation, in ranges, of where optima lie in the ranges that people write
+_CUSTOM = 5.0  # the same, of the belief that optima lie inside of the ranges that people write
+_INSIDE = 0.35  # standard deviation of where, in ranges
+_PREDICTS = 0.5  # skill from which on that belief is not needed
 
 
 class Model:
@@ -41,30 +47,36 @@ class Model:
         self._conditional = bool(len(self._geometry.conditional))
         self._beliefs = Beliefs.of(space)
         self._count = len(loss)
-        done, failed = history.unit(history.done), history.unit(history.failed)
+        done, failed, pruned = map(history.unit, (history.done, history.failed, history.pruned))
         pending = np.concatenate((history.unit(history.pending), extra))
-        self.taken: Floats = np.concatenate((done, failed, pending))
-        x, crashes, waiting = (self._rows(unit) for unit in (done, failed, pending[-_PENDING:]))
+        self.taken: Floats = np.concatenate((done, failed, pruned, pending))
+        x, crashes, stopped, waiting = map(self._rows, (done, failed, pruned, pending[-_PENDING:]))
+        crashes, stopped, self._waiting = crashes[-_LABELLED:], stopped[-_LABELLED:], waiting
 
         self.learned = learned = learn(self._features, x, loss)
         root, outputs = learned.root, learned.outputs
-        if 0 < len(crashes) < _CRASHES:
-            root = root.extended(crashes)
-            outputs = np.concatenate((outputs, np.full(len(crashes), outputs.max())))
-        self._loss = Posterior(root.extended(waiting), outputs)
+        # A failed trial is as bad as the worst that ended, a pruned one is worse than most.
+        imputed = np.repeat([outputs.max(), np.quantile(outputs, 0.75)], [len(crashes), len(stopped)])
+        root = root.extended(np.concatenate((crashes, stopped)))
+        # What a pending trial will bring is taken for known, or it would be proposed once more.
+        self._loss = Posterior(root.extended(waiting, _SURE), np.concatenate((outputs, imputed)))
         seen = self._loss.fitted[: len(learned.rows)]
         allowed = history.good[learned.rows]
         self.best_first: Floats = done[learned.rows[np.lexsort((seen, ~allowed))]]
         """Tried points, the most promising first."""
-        level = seen if root.hyper.noise > _NOISY else learned.outputs
-        self._best: float | None = float(level[allowed].min()) if allowed.any() else None
+        level = seen if root.noise > _NOISY else outputs
+        self._best: float | None = None
+        if allowed.any():
+            self._best = float(np.concatenate((level[allowed], self._loss.mean(waiting))).min())
         self._limits = [
-            _posterior(learn(self._features, x, column, around_zero=True)) for column in _known(history.slack)
+            _posterior(learn(self._features, x, column, "slack")) for column in _known(history.slack)
         ]
         if len(crashes) >= _CRASHES:
             self._limits.append(self._failing(x, crashes))
-        self._cost = None if cost is None else _posterior(learn(self._features, x, np.log(cost)))
-        self._thrift = thrift
+        self._cost, self._thrift = None, thrift
+        if cost is not None and thrift:
+            self._cost = _posterior(paid := learn(self._features, x, np.log(cost), "cost"))
+            self._thrift *= float(np.std(np.log(cost)[paid.rows]))
 
     @property
     def skill(self) -> float:
@@ -83,20 +95,22 @@ class Model:
             total = log_improvement(*self._loss.predict(x), self._best)
         for limit in self._limits:
             total += log_feasible(*limit.predict(x))
-        if self._cost is not None and self._thrift:
+        if self._cost is not None:
             total -= self._thrift * self._cost.mean(x)
         # piBO (Hvarfner et al., ICLR 2022, equation 6): what is believed fades with evidence.
-        faith = _BELIEF / self._count
         if self._beliefs.stated:
-            total += faith * self._beliefs.log(unit, active)
-        unknown = min(max(1.0 - self.skill, 0.0), 1.0) ** 2
-        total += faith * unknown * self._centred(unit, active)
+            total += _BELIEF / self._count * self._beliefs.log(unit, active)
+        unsure = min(max(1.0 - self.skill / _PREDICTS, 0.0), 1.0)
+        if unsure:
+            total += _CUSTOM / self._count * unsure * self._inside(unit, active)
+        if len(self._waiting):
+            total[distances(x, self._waiting).min(axis=1) < _TOGETHER**2] = -np.inf
         return total
 
-    def _centred(self, unit: Floats, active: Bools | None) -> Floats:
-        """(m,) log density of where optima lie in ranges that people write: rather inside than in a corner."""
+    def _inside(self, unit: Floats, active: Bools | None) -> Floats:
+        """(m,) log density of where optima lie in the ranges that people write: rather inside than in a corner."""
         o = self._geometry.ordered
-        z = (unit[:, o] - 0.5) / _CENTRED
+        z = (unit[:, o] - 0.5) / _INSIDE
         if active is not None:
             z = np.where(active[:, o], z, 0.0)
         return np.asarray(-0.5 * np.einsum("ij,ij->i", z, z))
@@ -106,11 +120,11 @@ class Model:
         return self._features.rows(unit, active)
 
     def _failing(self, x: Floats, crashes: Floats) -> Posterior:
-        """A model of labels, -1 for trials that ended well and 1 for those that failed."""
-        x, crashes = x[-_LABELLED:], crashes[-_LABELLED:]
-        hyper = Hyper.fixed(self._features.count)._replace(noise=0.1)
-        labels = np.repeat([-1.0, 1.0], [len(x), len(crashes)])
-        return Posterior(Root(np.concatenate((x, crashes)), hyper, self._features.group), labels)
+        """A slack of trials that failed (1) and of those that ended well (-1), which is what is expected elsewhere, too."""
+        x, count = x[-_LABELLED:], self._features.count
+        hyper = Hyper(np.full(count, 1.0 / (_SHARP**2 * count)), 1.0, 0.01)
+        labels = np.repeat([0.0, 2.0], [len(x), len(crashes)])
+        return Posterior(Root(np.concatenate((x, crashes)), hyper, self._features.group), labels, level=-1.0)
 
 
 def _posterior(learned: Learned) -> Posterior:

@@ -20,17 +20,17 @@ class Root:
         self.hyper = hyper
         self._scale = hyper.scale(group)
         self._scaled = x * self._scale
-        self.factor = _cholesky(covariance(self._scaled, self._scaled, hyper.signal), hyper.noise)
+        self.factor, self.noise = _cholesky(covariance(self._scaled, self._scaled, hyper.signal), hyper.noise)
 
     def __len__(self) -> int:
         return len(self._scaled)
 
-    def extended(self, x: Floats) -> Root:
-        """With the rows x (m, p) added: O(n^2 m) rather than O(n^3)."""
+    def extended(self, x: Floats, noise: float | None = None) -> Root:
+        """With the rows x (m, p) added: O(n^2 m) rather than O(n^3). noise: of these rows, the root's own if not given."""
         if not len(x):
             return self
         more = object.__new__(Root)
-        more.hyper, more._scale = self.hyper, self._scale
+        more.hyper, more._scale, more.noise = self.hyper, self._scale, self.noise
         scaled = x * self._scale
         n, m = len(self), len(x)
         side = blas.dtrsm(1.0, self.factor, covariance(self._scaled, scaled, self.hyper.signal), lower=1)
@@ -39,7 +39,7 @@ class Root:
         more.factor = np.zeros((n + m, n + m), order="F")
         more.factor[:n, :n] = self.factor
         more.factor[n:, :n] = side.T
-        more.factor[n:, n:] = _cholesky(corner, self.hyper.noise)
+        more.factor[n:, n:] = _cholesky(corner, self.hyper.noise if noise is None else noise)[0]
         return more
 
     def cross(self, x: Floats) -> Floats:
@@ -60,33 +60,34 @@ class Posterior:
     mean as it is and takes variance away around them (the Kriging believer of Ginsbourger, Le Riche & Carraro, 2010).
     """
 
-    def __init__(self, root: Root, y: Floats) -> None:
+    def __init__(self, root: Root, y: Floats, level: float = 0.0) -> None:
+        """level: added to every mean; what is expected where nothing is known."""
         n = len(y)
-        self.root = root
+        self.root, self._level = root, level
         self._alpha = np.zeros(len(root))
         self._alpha[:n] = lapack.dpotrs(np.asfortranarray(root.factor[:n, :n]), y, lower=1)[0]
-        self.fitted: Floats = y - root.hyper.noise * self._alpha[:n]
+        self.fitted: Floats = y - root.noise * self._alpha[:n] + level
         """(n,) means at the rows themselves."""
 
     def mean(self, x: Floats) -> Floats:
         """(m,)"""
-        return np.asarray(self._alpha @ self.root.cross(x))
+        return np.asarray(self._alpha @ self.root.cross(x) + self._level)
 
     def predict(self, x: Floats) -> tuple[Floats, Floats]:
         """Means and variances (m,) of the function without noise."""
         cross = self.root.cross(x)
-        mean = self._alpha @ cross
+        mean = self._alpha @ cross + self._level
         solved = blas.dtrsm(1.0, self.root.factor, cross, lower=1, overwrite_b=1)
         variance = self.root.hyper.signal - np.einsum("ij,ij->j", solved, solved)
         return mean, np.maximum(variance, 1e-10)
 
 
-def _cholesky(k: Floats, noise: float) -> Floats:
-    """Lower factor of k + noise I, with as much more on the diagonal as rounding makes necessary."""
+def _cholesky(k: Floats, noise: float) -> tuple[Floats, float]:
+    """Lower factor of k + noise I, with as much more noise as rounding makes necessary, and the noise."""
     for extra in (0.0, 1e-8, 1e-6, 1e-4, 1e-2):
         full = k.copy(order="F")
         np.fill_diagonal(full, k.diagonal() + noise + extra)
         factor, info = lapack.dpotrf(full, lower=1, clean=1, overwrite_a=1)
         if not info:
-            return np.asarray(factor)
+            return np.asarray(factor), noise + extra
     raise np.linalg.LinAlgError("the covariance has no Cholesky factor")

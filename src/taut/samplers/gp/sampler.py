@@ -46,6 +46,7 @@ class GPSampler(Sampler):
     """
 
     uses_history: ClassVar[bool] = True
+    uses_past: ClassVar[bool] = True
     startup: int = 5
     cost: str | None = None
 

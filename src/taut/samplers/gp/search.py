@@ -64,7 +64,7 @@ def perturbed(geometry: Geometry, parents: Floats, spread: Floats, rng: np.rando
     children = parents.copy()
     moved = parents[:, free] + np.where(move, spread[:, None] * rng.standard_normal((m, len(free))), 0.0)
     moved = 1.0 - np.abs(1.0 - np.abs(moved))
-    children[:, free] = np.minimum(np.maximum(moved, 0.0), 1.0)
+    children[:, free] = np.where(move, np.clip(moved, 0.0, 1.0), parents[:, free])
     where = {j: i for i, j in enumerate(free.tolist())}
     for j, middles in geometry.middles.items():
         rows = np.flatnonzero(move[:, where[j]])

@@ -1,4 +1,4 @@
-"""Outputs made fit for a Gaussian process: a monotone transform towards a normal distribution."""
+"""Outputs made fit for a Gaussian process: monotone transforms towards a normal distribution."""
 
 from __future__ import annotations
 
@@ -8,35 +8,61 @@ from taut.space.prior import Floats
 
 __all__ = ["signed_log", "standardised", "yeo_johnson"]
 
-_GRID = np.linspace(-3.0, 3.0, 13)
+_POWERS = np.linspace(-3.0, 3.0, 13)
+_FAR = 5.0  # interquartile ranges above the median, from where on a bad value counts by its logarithm's logarithm
 
 
 def standardised(y: Floats) -> Floats:
     """Mean 0 and variance 1; all 0 where every value is the same."""
-    centred = y - y.mean()
+    top = float(np.abs(y).max(initial=0.0))
+    if top == 0.0:
+        return np.zeros_like(y)
+    scaled = y / top  # values near the largest double have squares that are none
+    centred = scaled - scaled.mean()
     spread = float(np.sqrt(np.mean(centred * centred)))
-    return centred / spread if spread > 1e-12 * max(1.0, float(np.abs(y).max())) else np.zeros_like(y)
+    return np.asarray(centred / spread if spread > 1e-12 else np.zeros_like(y))
 
 
 def yeo_johnson(y: Floats) -> Floats:
-    """Standardised outputs, put through the power transform that makes them most normal, and standardised again.
+    """Losses, put through the power transform that makes them most normal, mean 0 and variance 1.
 
-    Yeo & Johnson, Biometrika 87 (2000); the power is chosen by maximum likelihood in [-3, 3], on a grid and by a parabola
-    through its best three. It draws in the long tail of bad values that most tuning problems have.
+    It draws in the long tail of bad values that tuning problems have; values beyond five interquartile ranges are drawn in before,
+    so that one diverged run does not hide all other differences. The power is chosen by maximum likelihood in [-3, 3], on a grid
+    and by a parabola through its best three. Source: Yeo & Johnson, Biometrika 87 (2000).
     """
-    z = standardised(y)
+    z = standardised(_drawn_in(y))
     if len(z) < 4 or not z.any():
         return z
     logs = np.sign(z) * np.log1p(np.abs(z))
-    values = np.array([_log_likelihood(z, logs, power) for power in _GRID])
+    values = np.array([_log_likelihood(z, logs, power) for power in _POWERS])
     i = int(np.argmax(values))
-    power = float(_GRID[i])
-    if 0 < i < len(_GRID) - 1:
-        left, top, right = values[i - 1 : i + 2]
+    power = float(_POWERS[i])
+    if 0 < i < len(_POWERS) - 1:
+        left, top, right = values[i - 1 : i + 2].tolist()
         bend = left - 2.0 * top + right
         if bend < 0.0:
-            power += 0.5 * (left - right) / bend * float(_GRID[1] - _GRID[0])
+            power += 0.5 * (left - right) / bend * float(_POWERS[1] - _POWERS[0])
     return standardised(_power(z, power))
+
+
+def signed_log(y: Floats) -> Floats:
+    """Slacks on a scale of their own, without long tails; their sign stays."""
+    size = np.abs(y)
+    size = size[size > 1e-9 * size.max(initial=0.0)]
+    scale = float(np.median(size)) if len(size) else 1.0
+    return np.asarray(np.sign(y) * np.log1p(np.abs(y) / scale))
+
+
+def _drawn_in(y: Floats) -> Floats:
+    top = float(np.abs(y).max(initial=0.0))
+    if top == 0.0:
+        return y
+    low, middle, high = np.quantile(y / top, (0.25, 0.5, 0.75))
+    spread = high - low
+    if spread <= 0.0:
+        return y
+    z = (y / top - middle) / spread
+    return np.asarray(np.where(z > _FAR, _FAR + np.log1p(np.log1p(np.maximum(z - _FAR, 0.0))), z))
 
 
 def _power(z: Floats, power: float) -> Floats:
@@ -51,10 +77,3 @@ def _log_likelihood(z: Floats, logs: Floats, power: float) -> float:
     if spread <= 0.0 or not np.isfinite(spread):
         return -np.inf
     return -0.5 * len(z) * float(np.log(spread)) + (power - 1.0) * float(logs.sum())
-
-
-def signed_log(y: Floats) -> Floats:
-    """Slacks on a scale of their own, without long tails; their sign stays."""
-    size = np.abs(y[y != 0.0])
-    scale = float(np.median(size)) if len(size) else 1.0
-    return np.asarray(np.sign(y) * np.log1p(np.abs(y) / scale))

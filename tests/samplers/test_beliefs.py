@@ -1,0 +1,103 @@
+"""What is believed before any trial, as a density."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from taut.samplers.beliefs import Beliefs
+from taut.samplers.geometry import Geometry
+from taut.space import Space, choice, lognormal, loguniform, normal, ordinal, uniform, uniform_int
+
+
+def test_nothing_is_believed_of_flat_parameters() -> None:
+    space = Space(x=uniform(0, 1, start=0.2), lr=loguniform(1e-5, 1), kind=choice(["a", "b"], start="b"))
+    beliefs = Beliefs.of(space)
+    assert not beliefs.stated and beliefs is Beliefs.of(space)
+    assert beliefs.log(np.random.default_rng(0).random((5, 3)), None).tolist() == [0.0] * 5
+    assert beliefs.bell(0, 1.0) == (0.5, 0.0)
+
+
+def differences(found: np.ndarray, expected: np.ndarray) -> float:
+    """How far two logarithms are from differing by a constant."""
+    return float(np.ptp(found - expected))
+
+
+@pytest.mark.parametrize("low, high", [(None, None), (-1.0, 9.0), (4.0, 5.0)])
+def test_a_bell_is_the_normal_density_over_its_range(low: float | None, high: float | None) -> None:
+    space = Space(x=normal(3, 2) if low is None else normal(3, 2, low=low, high=high))
+    unit = np.linspace(0, 1, 41)[:, None]
+    expected = stats.norm(3, 2).logpdf(space.decode(unit)[:, 0])
+    assert Beliefs.of(space).stated
+    assert differences(Beliefs.of(space).log(unit, None), expected) < 1e-9
+
+
+def test_a_lognormal_bell_lies_over_the_logarithm() -> None:
+    space = Space(x=lognormal(1, 0.5))
+    unit = np.linspace(0.01, 0.99, 41)[:, None]
+    expected = stats.norm(1, 0.5).logpdf(np.log(space.decode(unit)[:, 0]))
+    assert differences(Beliefs.of(space).log(unit, None), expected) < 1e-9
+
+
+@pytest.mark.parametrize("belief, spread", [("weak", 0.3), ("medium", 0.15), ("strong", 0.07)])
+def test_a_start_value_is_leant_to(belief: str, spread: float) -> None:
+    space = Space(x=uniform(0, 10, start=2, belief=belief), lr=loguniform(1e-4, 1, start=0.1, belief=belief))
+    unit = np.random.default_rng(0).random((50, 2))
+    expected = stats.norm(0.2, spread).logpdf(unit[:, 0]) + stats.norm(0.75, spread).logpdf(unit[:, 1])
+    assert differences(Beliefs.of(space).log(unit, None), expected) < 1e-9
+
+
+@pytest.mark.parametrize("belief, odds", [("weak", 2.0), ("medium", 5.0), ("strong", 20.0)])
+def test_a_choice_has_odds(belief: str, odds: float) -> None:
+    space = Space(x=uniform(0, 1), kind=choice(["a", "b", "c"], start="b", belief=belief))
+    unit = np.array([[0.5, u] for u in (0.0, 1 / 6, 0.5, 0.6, 5 / 6, 1.0)])
+    expected = [0.0, 0.0, math.log(odds), math.log(odds), 0.0, 0.0]
+    assert Beliefs.of(space).log(unit, None) == pytest.approx(expected)
+    assert Beliefs.of(space).stated
+
+
+def test_ordered_discrete_values_lie_in_the_middle_of_their_cells() -> None:
+    space = Space(
+        n=uniform_int(1, 4, start=2, belief="weak"), size=ordinal([8, 16], start=16, belief="strong")
+    )
+    beliefs, unit = Beliefs.of(space), Geometry.of(space).snap(np.random.default_rng(0).random((60, 2)))
+    best = space.params(space.decode(unit[[int(beliefs.log(unit, None).argmax())]]))
+    assert best == [{"n": 2, "size": 16}] and beliefs.start.tolist() == [0.375, 0.75]
+
+
+def test_a_prior_and_a_belief_are_multiplied() -> None:
+    space = Space(x=normal(0, 1, low=-2, high=2, start=1, belief="medium"))
+    beliefs, unit = Beliefs.of(space), np.linspace(0, 1, 101)[:, None]
+    prior, belief = stats.norm(0.5, 0.25), stats.norm(0.75, 0.15)
+    expected = prior.logpdf(unit[:, 0]) + belief.logpdf(unit[:, 0])
+    assert differences(beliefs.log(unit, None), expected) < 1e-9
+    for power in (0.0, 0.3, 1.0, 2.0):
+        mean, precision = beliefs.bell(0, power)
+        powered = prior.logpdf(unit[:, 0]) + power * belief.logpdf(unit[:, 0])
+        assert differences(stats.norm(mean, precision**-0.5).logpdf(unit[:, 0]), powered) < 1e-9
+    assert beliefs.bell(0, 0.0) == pytest.approx((0.5, 16.0))
+
+
+def test_what_a_trial_lacks_says_nothing() -> None:
+    space = Space(
+        kind=choice(["a", "b"], start="a", belief="weak"),
+        x=uniform(0, 1, start=0.1, belief="strong", when="kind == 'a'"),
+        sub=choice([1, 2], start=2, belief="strong", when="kind == 'a'"),
+    )
+    beliefs = Beliefs.of(space)
+    unit, active = Geometry.of(space).settle(np.array([[0.2, 0.9, 0.9], [0.8, 0.9, 0.9], [0.8, 0.1, 0.1]]))
+    found = beliefs.log(unit, active)
+    expected = math.log(2) - 0.5 * (0.8 / 0.07) ** 2 + math.log(20)
+    assert found == pytest.approx([expected, 0.0, 0.0])
+
+
+def test_one_value_needs_no_belief() -> None:
+    space = Space(x=uniform(1, 1, start=1, belief="strong"), only=choice(["a"], start="a", belief="strong"))
+    assert not Beliefs.of(space).stated and beliefs_are_flat(space)
+
+
+def beliefs_are_flat(space: Space) -> bool:
+    return not np.ptp(Beliefs.of(space).log(np.random.default_rng(0).random((9, len(space))), None))
