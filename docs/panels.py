@@ -86,7 +86,9 @@ class Panel:
         return "\n".join([*parts, "</g>"])
 
     def _up(self, value: Floats) -> Floats:
-        return (self.high - np.asarray(value)) / (self.high - self.low) * self.height
+        span = self.high - self.low
+        inside = np.clip(value, self.low - span, self.high + span)  # minus infinity is no coordinate
+        return np.asarray((self.high - inside) / span * self.height)
 
     def _named(self, name: str, sample: str, width: float) -> None:
         if name:

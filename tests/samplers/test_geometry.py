@@ -98,11 +98,11 @@ def any_space(rng: random.Random) -> Space:
     first, cells = rng.randint(-50, 50), rng.randint(1, 400)
     makers: list[Any] = [
         lambda: uniform(first, first + cells),
-        lambda: uniform(first, first + 0.1 * cells, step=0.1),
+        lambda: uniform(first, round(first + 0.1 * cells, 1), step=0.1),
         lambda: uniform_int(first, first + cells * 3, step=3),
         lambda: uniform_int(first, first),
         lambda: loguniform_int(1 + abs(first), 1 + abs(first) + cells),
-        lambda: loguniform_int(10**6, 10**6 + cells),
+        lambda: loguniform_int(10**6, 10**6 + cells % 40),
         lambda: choice(list(range(1 + cells % 9))),
         lambda: ordinal(list(range(1 + cells))),
         lambda: normal(first, cells, low=first),

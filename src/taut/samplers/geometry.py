@@ -59,8 +59,9 @@ class Geometry:
 
     def _middles(self, j: int, evenly: Floats) -> Floats:
         parameter = self.space.columns[j]
-        if isinstance(parameter, choice) or np.allclose(parameter.encode(parameter.decode(evenly)), evenly):
-            return evenly
+        middles = parameter.encode(parameter.decode(evenly))
+        if isinstance(parameter, choice) or np.allclose(middles, evenly):
+            return middles
         fine = np.linspace(0.0, 1.0, 64 * len(evenly) + 1)
         return np.unique(parameter.encode(parameter.decode(fine)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from taut.samplers.history import History
 from taut.snapshot import Snapshot
 from taut.space import Space
 
-Outcome = Mapping[str, float] | str | None  # metrics, the state it ended in, or None while it runs
+Ended = Literal["complete", "pruned", "failed"]
+Outcome = Mapping[str, float] | Ended | None  # metrics, the state it ended in, or None while it runs
 
 
 class Lab:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -23,8 +24,7 @@ def improvement(z: float) -> float:
 
     ends = [0.0, top + 1.0, top + 12.0] if z > -2 else [0.0, 5.0 / -z, 60.0 / -z]
     mass = sum(
-        integrate.quad(integrand, a, b, epsabs=0.0, epsrel=1e-11)[0]
-        for a, b in zip(ends, ends[1:], strict=False)
+        integrate.quad(integrand, a, b, epsabs=0.0, epsrel=1e-11)[0] for a, b in itertools.pairwise(ends)
     )
     return math.log(mass) + weight - 0.5 * z * z - 0.5 * math.log(2 * math.pi)
 

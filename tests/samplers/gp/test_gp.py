@@ -17,7 +17,7 @@ from taut.samplers.geometry import Geometry
 from taut.samplers.gp.kernel import Features
 from taut.samplers.gp.learn import _marked
 from taut.samplers.gp.sampler import GPSampler
-from taut.space import Space, choice, loguniform, lognormal, uniform, uniform_int
+from taut.space import Space, choice, lognormal, loguniform, uniform, uniform_int
 
 SMOOTH = Space(x=uniform(-5, 10), y=uniform(0, 15))
 MIXED = Space(
@@ -238,5 +238,7 @@ def test_a_wrong_cost_is_named(cost: Any) -> None:
 
 
 def test_options_are_values() -> None:
-    assert GPSampler(startup=7, cost="dollars") == registry.make(Method("gp", {"startup": 7, "cost": "dollars"}))
+    assert GPSampler(startup=7, cost="dollars") == registry.make(
+        Method("gp", {"startup": 7, "cost": "dollars"})
+    )
     assert hash(GPSampler()) == hash(GPSampler()) and GPSampler.uses_history

@@ -52,8 +52,8 @@ def test_the_most_promising_come_first() -> None:
 def test_every_trial_is_taken() -> None:
     lab = Lab(PLANE)
     lab.scatter(5, bowl)
-    for u, outcome in ((0.11, "failed"), (0.22, None)):
-        lab.add({"u": u, "v": 0.5}, outcome)
+    lab.add({"u": 0.11, "v": 0.5}, "failed")
+    lab.add({"u": 0.22, "v": 0.5}, None)
     history = History.of(lab.snapshot)
     model = Model(history, history.loss[:, 0], np.array([[0.33, 0.5]]))
     assert {0.11, 0.22, 0.33} <= set(np.round(model.taken[:, 0], 9).tolist()) and len(model.taken) == 8
@@ -100,9 +100,16 @@ def test_a_region_of_failures_is_left(seed: int) -> None:
 
 
 def test_failures_far_from_the_best_are_rare() -> None:
-    lab = Lab(PLANE)
-    lab.run(37, lambda p: "failed" if p["u"] > 0.7 else {"loss": (p["u"] - 0.4) ** 2 + (p["v"] - 0.5) ** 2})
-    assert sum(p["u"] > 0.7 for p in lab.params[25:]) <= 2
+    late = []
+    for seed in range(4):
+        lab = Lab(PLANE)
+        lab.run(
+            37,
+            lambda p: "failed" if p["u"] > 0.7 else {"loss": (p["u"] - 0.4) ** 2 + (p["v"] - 0.5) ** 2},
+            seed,
+        )
+        late += [p["u"] > 0.7 for p in lab.params[25:]]
+    assert np.mean(late) < 0.2, "of the space it is 0.3"
 
 
 def test_one_failure_makes_its_place_unattractive() -> None:
@@ -144,7 +151,7 @@ def test_constraints_are_kept() -> None:
         lab = Lab(PLANE, subject_to=("memory <= 40",))
         lab.run(25, memory, seed)
         u = np.array([p["u"] for p in lab.params])
-        assert 0.45 < u[u <= 0.5].max(), "and used up to the limit"
+        assert u[u <= 0.5].max() > 0.45, "and used up to the limit"
         late += u[12:].tolist()
     assert np.mean(np.array(late) > 0.55) < 0.3
 
@@ -276,6 +283,18 @@ def test_pending_points_are_worth_less() -> None:
     after = lab.model().score(GRID, None)
     assert after[before.argmax()] < before.max() - 0.5
     assert abs(GRID[after.argmax(), 0] - top) > 0.01
+
+
+def test_a_pending_point_that_is_not_allowed_sets_no_level() -> None:
+    """However good its loss will be: what improves on the allowed ones is still worth trying."""
+    lab = Lab(LINE, subject_to=("memory <= 40",))
+    for u in (0.1, 0.2, 0.35, 0.6, 0.8, 1.0):
+        lab.add({"u": u}, memory({"u": u}))
+    allowed = GRID[:, 0] < 0.49
+    before = lab.model().score(GRID, None)[allowed]
+    lab.add({"u": 0.9}, None)
+    after = lab.model().score(GRID, None)[allowed]
+    assert after.max() > before.max() - 1.0
 
 
 def test_eight_at_once_are_apart() -> None:

@@ -66,11 +66,12 @@ def test_extended_by_nothing() -> None:
 def test_left_out_is_brute_force(noise: float) -> None:
     x, y = data(20)
     hyper = HYPER._replace(noise=noise)
-    found = Root(x, hyper, GROUP).left_out(y)
+    means, variances = Root(x, hyper, GROUP).left_out(y)
     for i in range(20):
         rest = np.delete(np.arange(20), i)
-        mean = Posterior(Root(x[rest], hyper, GROUP), y[rest]).mean(x[[i]])
-        assert found[i] == pytest.approx(mean[0], abs=1e-6)
+        mean, variance = Posterior(Root(x[rest], hyper, GROUP), y[rest]).predict(x[[i]])
+        assert means[i] == pytest.approx(mean[0], abs=1e-6)
+        assert variances[i] == pytest.approx(variance[0] + noise, abs=1e-6)  # of the output, not the function
 
 
 def test_pending_rows_leave_the_mean_and_take_variance() -> None:
@@ -122,3 +123,13 @@ def test_long_lengthscales_keep_a_root() -> None:
     hyper = Hyper(np.full(3, 1e-8), 5.0, 1e-6)
     mean, variance = Posterior(Root(x, hyper, GROUP), y).predict(data(5, 1)[0])
     assert np.isfinite(mean).all() and (variance > 0.0).all()
+
+
+def test_far_from_every_row_the_level_is_expected() -> None:
+    x, y = data(12)
+    far = x[:3] + 100.0
+    for level in (-1.0, 0.0, 2.5):
+        posterior = Posterior(Root(x, HYPER, GROUP), y - level, level)
+        mean, variance = posterior.predict(far)
+        assert np.allclose(mean, level) and np.allclose(variance, HYPER.signal)
+        assert np.allclose(posterior.mean(x), posterior.fitted) and np.abs(posterior.fitted - y).max() < 0.3

@@ -72,7 +72,7 @@ def _marked(features: Features, x: bytes, values: bytes, kind: Kind) -> _Mark:
         few = _standing(outputs, _FITTED)
         hyper = fit(points[few], outputs[few], features.group)
     root = Root(points, hyper, features.group)
-    missed = float(np.mean((outputs - root.left_out(outputs)) ** 2))
+    missed = float(np.mean((outputs - root.left_out(outputs)[0]) ** 2))
     spread = float(np.var(outputs))
     return _Mark(root, rows, 1.0 - missed / spread if spread > 0.0 else 0.0)
 

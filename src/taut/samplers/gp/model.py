@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from taut.past import Past
 from taut.samplers.beliefs import Beliefs
 from taut.samplers.geometry import Geometry
 from taut.samplers.gp.acquisition import log_feasible, log_improvement
 from taut.samplers.gp.kernel import Features, Hyper, distances
 from taut.samplers.gp.learn import Learned, learn
 from taut.samplers.gp.posterior import Posterior, Root
+from taut.samplers.gp.transfer import Source, weigh
 from taut.samplers.history import History
 from taut.space.prior import Bools, Floats
 
@@ -60,14 +62,17 @@ class Model:
         root = root.extended(np.concatenate((crashes, stopped)))
         # What a pending trial will bring is taken for known, or it would be proposed once more.
         self._loss = Posterior(root.extended(waiting, _SURE), np.concatenate((outputs, imputed)))
-        seen = self._loss.fitted[: len(learned.rows)]
+        tried = done[learned.rows]
+        self._sources = self._trusted(history.snapshot.past, tried, len(loss))
+        seen = self._loss.fitted[: len(tried)]
         allowed = history.good[learned.rows]
-        self.best_first: Floats = done[learned.rows[np.lexsort((seen, ~allowed))]]
+        self.best_first: Floats = tried[np.lexsort((seen, ~allowed))]
         """Tried points, the most promising first."""
-        level = seen if root.noise > _NOISY else outputs
         self._best: float | None = None
         if allowed.any():
-            self._best = float(np.concatenate((level[allowed], self._loss.mean(waiting))).min())
+            level = self._with_others(seen if root.noise > _NOISY else outputs, tried)[allowed]
+            hoped = self._with_others(self._loss.mean(waiting), pending[-_PENDING:])
+            self._best = float(np.concatenate((level, hoped)).min())
         self._limits = [
             _posterior(learn(self._features, x, column, "slack")) for column in _known(history.slack)
         ]
@@ -85,14 +90,21 @@ class Model:
 
     def predict(self, unit: Floats, active: Bools | None) -> tuple[Floats, Floats]:
         """Means and variances (m,) of the transformed loss."""
-        return self._loss.predict(self._features.rows(unit, active))
+        mean, variance = self._loss.predict(self._features.rows(unit, active))
+        return self._mixed(mean, unit, active), variance
+
+    @property
+    def trust(self) -> float:
+        """The weight of earlier studies in what is expected, from 0 to 1."""
+        return sum(weight for weight, _ in self._sources)
 
     def score(self, unit: Floats, active: Bools | None) -> Floats:
         """(m,) log expected improvement, with what is believed, allowed and paid."""
         x = self._features.rows(unit, active)
         total = np.zeros(len(x))
         if self._best is not None:
-            total = log_improvement(*self._loss.predict(x), self._best)
+            mean, variance = self._loss.predict(x)
+            total = log_improvement(self._mixed(mean, unit, active), variance, self._best)
         for limit in self._limits:
             total += log_feasible(*limit.predict(x))
         if self._cost is not None:
@@ -116,8 +128,37 @@ class Model:
         return np.asarray(-0.5 * np.einsum("ij,ij->i", z, z))
 
     def _rows(self, unit: Floats) -> Floats:
-        active = ~np.isnan(self._geometry.codes(unit)) if self._conditional else None
-        return self._features.rows(unit, active)
+        return self._features.rows(unit, self._active(unit))
+
+    def _active(self, unit: Floats) -> Bools | None:
+        return ~np.isnan(self._geometry.codes(unit)) if self._conditional else None
+
+    def _trusted(self, past: tuple[Past, ...], tried: Floats, seed: int) -> list[tuple[float, Source]]:
+        """Models of earlier studies that say something of this one, with their weights."""
+        found = (Source.of(earlier, self._geometry.space) for earlier in past)
+        sources = [source for source in found if source is not None]
+        if not sources:
+            return []
+        root, outputs = self.learned.root, self.learned.outputs
+        weights = weigh(
+            [source.predict(tried, self._active(tried)) for source in sources],
+            root.left_out(outputs),
+            outputs,
+            np.random.default_rng(seed),
+        )
+        return [(w, source) for w, source in zip(weights.tolist(), sources, strict=True) if w]
+
+    def _with_others(self, mean: Floats, unit: Floats) -> Floats:
+        return self._mixed(mean, unit, self._active(unit))
+
+    def _mixed(self, mean: Floats, unit: Floats, active: Bools | None) -> Floats:
+        """Our own means, mixed with those of the earlier studies that are trusted."""
+        if not self._sources:
+            return mean
+        total = (1.0 - self.trust) * mean
+        for weight, source in self._sources:
+            total += weight * source.mean(unit, active)
+        return total
 
     def _failing(self, x: Floats, crashes: Floats) -> Posterior:
         """A slack of trials that failed (1) and of those that ended well (-1), which is what is expected elsewhere, too."""

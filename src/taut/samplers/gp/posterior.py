@@ -46,11 +46,12 @@ class Root:
         """(n, m) covariances of the rows with the features x (m, p)."""
         return covariance(self._scaled, x * self._scale, self.hyper.signal)
 
-    def left_out(self, y: Floats) -> Floats:
-        """(n,) what each output y would be expected to be, had it been left out (Rasmussen & Williams, equation 5.12)."""
+    def left_out(self, y: Floats) -> tuple[Floats, Floats]:
+        """Means and variances (n,) of each output y, had it been left out (Rasmussen & Williams, equation 5.12)."""
         alpha = lapack.dpotrs(self.factor, y, lower=1)[0]
         half = lapack.dtrtri(self.factor, lower=1)[0]
-        return np.asarray(y - alpha / np.einsum("ij,ij->j", half, half))
+        precision = np.einsum("ij,ij->j", half, half)
+        return np.asarray(y - alpha / precision), np.asarray(1.0 / precision)
 
 
 class Posterior:

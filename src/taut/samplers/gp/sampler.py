@@ -12,6 +12,7 @@ from taut.samplers.base import Codes, Numbers, Sampler, draw
 from taut.samplers.geometry import Geometry
 from taut.samplers.gp.model import Model
 from taut.samplers.gp.search import maximise
+from taut.samplers.gp.transfer import portfolio
 from taut.samplers.history import History
 from taut.samplers.quasirandom import halton
 from taut.samplers.untried import Tried
@@ -65,7 +66,7 @@ class GPSampler(Sampler):
     def propose(self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None) -> Codes:
         assert snapshot is not None
         history = History.of(snapshot)
-        codes = _design(space, seed, numbers)
+        codes = _design(space, seed, numbers, portfolio(snapshot.past, space)[: self.startup - 2])
         chosen = np.empty((0, len(space)))
         tried = Tried(space, snapshot.codes) if np.isfinite(Geometry.of(space).size) else None
         for i, number in enumerate(numbers.tolist()):
@@ -114,10 +115,17 @@ class GPSampler(Sampler):
         return np.where(known, column, np.median(column[known])), left
 
 
-def _design(space: Space, seed: int, numbers: Numbers) -> Codes:
+def _design(space: Space, seed: int, numbers: Numbers, good: Codes) -> Codes:
+    """The first trials: start values, or the middle; then good points of earlier studies, as far as they go; then evenly."""
     unit = halton(numbers, len(space), seed)
     unit[numbers == 0] = 0.5
-    return draw(space, unit, numbers)
+    codes = draw(space, unit, numbers)
+    first = 1 if space.start else 0
+    for i, k in enumerate((numbers - first).tolist()):
+        if 0 <= k < len(good):
+            whole = space.quantile(unit[[i]], conditions=False)  # for what the earlier study did not have
+            codes[i] = space.condition(np.where(np.isnan(good[k]), whole, good[k]))[0]
+    return codes
 
 
 def _scalar(loss: Floats, number: int) -> Floats:

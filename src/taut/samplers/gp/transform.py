@@ -9,7 +9,7 @@ from taut.space.prior import Floats
 __all__ = ["signed_log", "standardised", "yeo_johnson"]
 
 _POWERS = np.linspace(-3.0, 3.0, 13)
-_FAR = 5.0  # interquartile ranges above the median, from where on a bad value counts by its logarithm's logarithm
+_FAR = 5.0  # times the distance from the best tenth to the median, above it, from where on a bad value counts by its logarithm's logarithm
 
 
 def standardised(y: Floats) -> Floats:
@@ -26,8 +26,8 @@ def standardised(y: Floats) -> Floats:
 def yeo_johnson(y: Floats) -> Floats:
     """Losses, put through the power transform that makes them most normal, mean 0 and variance 1.
 
-    It draws in the long tail of bad values that tuning problems have; values beyond five interquartile ranges are drawn in before,
-    so that one diverged run does not hide all other differences. The power is chosen by maximum likelihood in [-3, 3], on a grid
+    It draws in the long tail of bad values that tuning problems have; values far above the median are drawn in before, so that
+    runs that diverged do not hide all other differences. The power is chosen by maximum likelihood in [-3, 3], on a grid
     and by a parabola through its best three. Source: Yeo & Johnson, Biometrika 87 (2000).
     """
     z = standardised(_drawn_in(y))
@@ -57,8 +57,9 @@ def _drawn_in(y: Floats) -> Floats:
     top = float(np.abs(y).max(initial=0.0))
     if top == 0.0:
         return y
-    low, middle, high = np.quantile(y / top, (0.25, 0.5, 0.75))
-    spread = high - low
+    good, low, middle, high = np.quantile(y / top, (0.1, 0.25, 0.5, 0.75))
+    # The better half says what differences matter; in a normal distribution both are 1.3 deviations.
+    spread = middle - good if middle > good else high - low
     if spread <= 0.0:
         return y
     z = (y / top - middle) / spread
