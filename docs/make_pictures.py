@@ -32,7 +32,6 @@ Floats = NDArray[np.float64]
 
 BLUE, RED, GREEN, GREY, BLACK = "#1f5fa8", "#cc4e1a", "#2c7d4f", "#8a8a8a", "#2b2b2b"
 SPACE = taut.Space(learning_rate=taut.loguniform(1e-5, 1e-1))
-SEED = 1
 LINE = np.linspace(0.0, 1.0, 401)
 UNIT = LINE[:, None]
 PLACES = {"10⁻⁵": 0.0, "10⁻⁴": 0.25, "10⁻³": 0.5, "10⁻²": 0.75, "10⁻¹": 1.0}
@@ -44,10 +43,10 @@ def loss(u: Floats) -> Floats:
     return np.asarray(valleys + 0.8 / (1.0 + np.exp(-50.0 * (u - 0.85))))
 
 
-def study(sampler: dict[str, Any], trials: int, pending: int = 0) -> taut.Study:
+def study(sampler: dict[str, Any], trials: int, pending: int = 0, seed: int = 1) -> taut.Study:
     """Some trials that have ended, and some that run."""
-    made = taut.Study(None, SPACE, minimize="loss", sampler=sampler, seed=SEED)
-    rng = np.random.default_rng(SEED)
+    made = taut.Study(None, SPACE, minimize="loss", sampler=sampler, seed=seed)
+    rng = np.random.default_rng(seed)
     for _ in range(trials):
         trial = made.ask()
         u = SPACE.encode(SPACE.codes([trial.params]))[:, 0]
@@ -65,7 +64,7 @@ def following(sampler: GPSampler | TPESampler, made: taut.Study) -> Floats:
 
 
 def gp() -> str:
-    sampler, made = GPSampler(startup=4), study({"method": "gp", "startup": 4}, 4, pending=1)
+    sampler, made = GPSampler(), study({"method": "gp"}, 5, pending=1, seed=0)
     history, model = History.of(made.snapshot), sampler.model(made.snapshot)
     mean, variance = model.predict(UNIT, None)
     width = 2.0 * np.sqrt(variance)

@@ -161,6 +161,7 @@ class Store:
                 self._claim(decision.limit, free, ahead and not batch)
             elif isinstance(decision, Start):
                 if self._secure(decision):
+                    decision = self._informed(decision)
                     self.write(self._started(decision))
                     return decision
             elif not self._looks_again():
@@ -211,6 +212,19 @@ class Store:
             return bool(waiting) and self.snapshot.next_attempt(number) == start.attempt
         self.taken[number, start.attempt] = holder, time.monotonic()
         return False
+
+    def _informed(self, start: Start) -> Start:
+        """The same start with the parameters that go with what is known now.
+
+        Others' news are read after another attempt is claimed. Where nobody has begun the trial before, its parameters were
+        chosen without them, and could not be derived again from what the start says that it has seen.
+        """
+        if start.attempt == 0 or not self.proposals.sampler.uses_history:
+            return start
+        (number,) = start.numbers
+        if self.snapshot.params(number) is not None:
+            return start
+        return start._replace(params=[self.proposals.params(self.snapshot, number)])
 
     def _started(self, start: Start) -> list[Event]:
         revision, claimed, now = len(self.snapshot.revisions) - 1, self.journal.frontier, self.clock.now()

@@ -79,6 +79,8 @@ def test_a_prior_and_a_belief_are_multiplied() -> None:
         powered = prior.logpdf(unit[:, 0]) + power * belief.logpdf(unit[:, 0])
         assert differences(stats.norm(mean, precision**-0.5).logpdf(unit[:, 0]), powered) < 1e-9
     assert beliefs.bell(0, 0.0) == pytest.approx((0.5, 16.0))
+    flat = Beliefs.of(Space(x=uniform(0, 1, start=0.2, belief="weak")))
+    assert flat.bell(0, 0.09) == pytest.approx((0.2, 1.0)) and flat.bell(0, 0.0) == (0.5, 0.0)
 
 
 def test_what_a_trial_lacks_says_nothing() -> None:

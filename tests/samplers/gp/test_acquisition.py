@@ -45,6 +45,13 @@ def test_improvement_rises_from_the_far_tail_on() -> None:
     assert found[0] == pytest.approx(-0.5e12, rel=1e-6)
 
 
+@pytest.mark.parametrize("z, error", [(-1e3, 1e-5), (-1e5, 1e-4), (-1e8, 5.0)])
+def test_the_far_tail_is_its_asymptote(z: float, error: float) -> None:
+    found = log_improvement(np.array([-z]), np.ones(1), 0.0)[0]
+    rest = found + 0.5 * z * z + 0.5 * math.log(2 * math.pi)  # what is left is log(1 / z^2 - 3 / z^4 + ...)
+    assert rest == pytest.approx(-2.0 * math.log(-z), abs=error)
+
+
 def test_where_the_formula_changes_it_does_not_jump() -> None:
     for z in (-1.0, -1e4):
         at = z + np.array([-1e-9, 1e-9]) * abs(z)

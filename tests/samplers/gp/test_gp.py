@@ -153,6 +153,12 @@ def test_it_begins_with_a_design_from_the_priors() -> None:
     assert 80 < sum(p["kind"] == "a" for p in first) < 120
 
 
+def test_the_first_is_in_the_middle_where_no_start_is_given() -> None:
+    space = Space(x=uniform(-5, 10), rate=loguniform(1e-4, 1.0), y=uniform(0, 15, start=3.0))
+    (first,) = Lab(space).ask()
+    assert first == {"x": 2.5, "rate": pytest.approx(1e-2), "y": 3.0}
+
+
 def test_startup_is_when_the_model_begins() -> None:
     lab = Lab(SMOOTH)
     lab.scatter(6, branin)

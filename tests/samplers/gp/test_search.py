@@ -41,6 +41,14 @@ def test_maximum_of_a_continuous_space(seed: int) -> None:
     assert np.abs(found - top).max() < 0.05
 
 
+def test_steps_shrink_near_the_maximum() -> None:
+    space, top = Space(a=uniform(0, 1), b=uniform(0, 1)), np.array([0.13, 0.77])
+    found = [
+        best_of(space, lambda u, _: -((u - top) ** 2).sum(axis=1), seed=s, scattered=64) for s in range(12)
+    ]
+    assert np.mean(np.abs(found - top).max(axis=1)) < 0.002
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_higher_of_two_hills(seed: int) -> None:
     """A narrow hill that scattered points hit seldom, above a wide one."""

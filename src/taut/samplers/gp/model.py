@@ -20,6 +20,7 @@ from taut.space.prior import Bools, Floats
 
 __all__ = ["Model"]
 
+_PROBABLY = math.log(0.5)
 _SURE = 1e-6  # noise variance of a pending trial
 
 _NOISY = 0.05  # noise variance above which the best observation was probably lucky
@@ -68,16 +69,18 @@ class Model:
         allowed = history.good[learned.rows]
         self.best_first: Floats = tried[np.lexsort((seen, ~allowed))]
         """Tried points, the most promising first."""
-        self._best: float | None = None
-        if allowed.any():
-            level = self._with_others(seen if root.noise > _NOISY else outputs, tried)[allowed]
-            hoped = self._with_others(self._loss.mean(waiting), pending[-_PENDING:])
-            self._best = float(np.concatenate((level, hoped)).min())
         self._limits = [
             _posterior(learn(self._features, x, column, "slack")) for column in _known(history.slack)
         ]
         if len(crashes) >= _CRASHES:
             self._limits.append(self._failing(x, crashes))
+        self._best: float | None = None
+        if allowed.any():
+            level = self._with_others(seen if root.noise > _NOISY else outputs, tried)[allowed]
+            # What is expected of pending trials is reached already, as far as they will probably be allowed.
+            hoped = self._with_others(self._loss.mean(waiting), pending[-_PENDING:])
+            hoped = hoped[self._log_allowed(waiting) > _PROBABLY]
+            self._best = float(np.concatenate((level, hoped)).min())
         self._cost, self._thrift = None, thrift
         if cost is not None and thrift:
             self._cost = _posterior(paid := learn(self._features, x, np.log(cost), "cost"))
@@ -105,8 +108,7 @@ class Model:
         if self._best is not None:
             mean, variance = self._loss.predict(x)
             total = log_improvement(self._mixed(mean, unit, active), variance, self._best)
-        for limit in self._limits:
-            total += log_feasible(*limit.predict(x))
+        total += self._log_allowed(x)
         if self._cost is not None:
             total -= self._thrift * self._cost.mean(x)
         # piBO (Hvarfner et al., ICLR 2022, equation 6): what is believed fades with evidence.
@@ -158,6 +160,13 @@ class Model:
         total = (1.0 - self.trust) * mean
         for weight, source in self._sources:
             total += weight * source.mean(unit, active)
+        return total
+
+    def _log_allowed(self, x: Floats) -> Floats:
+        """(m,) log probability of keeping every constraint and of not failing."""
+        total = np.zeros(len(x))
+        for limit in self._limits:
+            total += log_feasible(*limit.predict(x))
         return total
 
     def _failing(self, x: Floats, crashes: Floats) -> Posterior:
