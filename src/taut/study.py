@@ -90,7 +90,8 @@ class Study:
     minimize, maximize: metric names; several objectives may be given.
     subject_to: conditions on metrics that a good trial fulfils, such as ``"memory_gb <= 40"``.
     trials: how many finished trials the whole study is to have, over all workers and resumptions.
-    sampler: a method's name, or a mapping with its options, such as ``{"method": "grid", "resolution": 5}``.
+    sampler: a method's name, or a mapping with its options, such as ``{"method": "grid", "resolution": 5}``; "auto" in a
+        new study if left out.
     seed: trial n of a study depends on (seed, n) and on what was known; nothing else is random.
     retries: how often a trial is started again after its worker died.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gp_lab import Lab
 
+from taut.samplers.gp.cost import Price
 from taut.samplers.gp.model import Model
 from taut.samplers.history import History
 from taut.space import Space, choice, normal, uniform, uniform_int
@@ -23,8 +24,8 @@ def bowl(params: Any) -> dict[str, float]:
 
 
 def costed(lab: Lab, cost: Any, thrift: float) -> Model:
-    history = History.of(lab.snapshot)
-    return Model(history, history.loss[:, 0], np.empty((0, len(lab.space))), np.asarray(cost, float), thrift)
+    history, price = History.of(lab.snapshot), Price(np.log(np.asarray(cost, float)), thrift)
+    return Model(history, history.loss[:, 0], np.empty((0, len(lab.space))), price)
 
 
 # -- losses ---------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from taut.past import Past
 from taut.samplers.beliefs import Beliefs
 from taut.samplers.geometry import Geometry
 from taut.samplers.gp.acquisition import log_feasible, log_improvement
+from taut.samplers.gp.cost import Price, Purse
 from taut.samplers.gp.kernel import Features, Hyper, distances
 from taut.samplers.gp.learn import Learned, learn
 from taut.samplers.gp.posterior import Posterior, Root
@@ -39,12 +40,10 @@ class Model:
     """Posteriors of a study's trials, and the score of points that were not tried.
 
     loss: (k,) one loss for each complete trial. extra: (m, d) points of the cube that are pending besides the study's own.
-    cost: (k,) what each trial cost, above 0, and thrift: the power of cost that improvement is divided by.
+    price: what trials cost, and what that means for the next one; None if that does not matter.
     """
 
-    def __init__(
-        self, history: History, loss: Floats, extra: Floats, cost: Floats | None = None, thrift: float = 0.0
-    ) -> None:
+    def __init__(self, history: History, loss: Floats, extra: Floats, price: Price | None = None) -> None:
         space = history.space
         self._geometry, self._features = Geometry.of(space), Features.of(space)
         self._conditional = bool(len(self._geometry.conditional))
@@ -67,6 +66,9 @@ class Model:
         self._sources = self._trusted(history.snapshot.past, tried, len(loss))
         seen = self._loss.fitted[: len(tried)]
         allowed = history.good[learned.rows]
+        self._purse = None if price is None else Purse(price, self._features, x)
+        if price is not None:
+            allowed &= price.logs[learned.rows] <= price.within
         self.best_first: Floats = tried[np.lexsort((seen, ~allowed))]
         """Tried points, the most promising first."""
         self._limits = [
@@ -81,10 +83,6 @@ class Model:
             hoped = self._with_others(self._loss.mean(waiting), pending[-_PENDING:])
             hoped = hoped[self._log_allowed(waiting) > _PROBABLY]
             self._best = float(np.concatenate((level, hoped)).min())
-        self._cost, self._thrift = None, thrift
-        if cost is not None and thrift:
-            self._cost = _posterior(paid := learn(self._features, x, np.log(cost), "cost"))
-            self._thrift *= float(np.std(np.log(cost)[paid.rows]))
 
     @property
     def skill(self) -> float:
@@ -109,8 +107,8 @@ class Model:
             mean, variance = self._loss.predict(x)
             total = log_improvement(self._mixed(mean, unit, active), variance, self._best)
         total += self._log_allowed(x)
-        if self._cost is not None:
-            total -= self._thrift * self._cost.mean(x)
+        if self._purse is not None:
+            total += self._purse.log_worth(x)
         # piBO (Hvarfner et al., ICLR 2022, equation 6): what is believed fades with evidence.
         if self._beliefs.stated:
             total += _BELIEF / self._count * self._beliefs.log(unit, active)

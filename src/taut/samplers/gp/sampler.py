@@ -10,6 +10,7 @@ import numpy as np
 from taut.errors import InputError
 from taut.samplers.base import Codes, Numbers, Sampler, draw
 from taut.samplers.geometry import Geometry
+from taut.samplers.gp.cost import Price
 from taut.samplers.gp.model import Model
 from taut.samplers.gp.search import maximise
 from taut.samplers.gp.transfer import portfolio
@@ -24,6 +25,8 @@ __all__ = ["GPSampler"]
 
 _TAG = 0x69  # so that no other sampler's numbers are these
 _CANDIDATES = 512, 128  # scattered over the space: while trials are few, and when they are many
+_GOLDEN = (5**0.5 - 1) / 2  # its multiples fill an interval evenly, however many there are
+_BEYOND = 0.2  # of the range of costs so far, in logarithms, that a front may grow by
 _PROMISING = 5  # tried points that are looked around
 
 
@@ -38,6 +41,9 @@ class GPSampler(Sampler):
         the others are of a scrambled Halton sequence mapped through the priors. 2 or more.
     cost: a metric, or "seconds" for how long trials take. Then improvement is divided by what a trial is expected to cost, fully at
         first and less the more of the budget is used (EI-cool; Lee et al., arXiv:2003.10870). None: all trials cost the same.
+    aim: "best", or "front" for the best at every cost, as for scaling laws: each trial looks for an improvement among the points
+        that cost at most so much, where so much goes evenly through the orders of magnitude met so far, and a bit beyond. The idea
+        is that of CARBS (Fetterman et al., arXiv:2306.08055), which follows the Pareto front of loss and cost. Needs `cost`.
 
     Pending trials are conditioned on. Failed ones are taken for bad values, from the third on for a region to avoid;
     constraints are models of their own. Several objectives are scalarised with other weights for each trial (ParEGO; Knowles, 2006).
@@ -50,6 +56,7 @@ class GPSampler(Sampler):
     uses_past: ClassVar[bool] = True
     startup: int = 5
     cost: str | None = None
+    aim: str = "best"
 
     def __post_init__(self) -> None:
         if isinstance(self.startup, bool) or not isinstance(self.startup, int) or self.startup < 2:
@@ -61,6 +68,16 @@ class GPSampler(Sampler):
                 f'cost = {self.cost!r} is not a metric\'s name; write "seconds" for how long trials take, or a metric that '
                 'they report: cost = "gpu_hours"',
                 ("sampler", "cost"),
+            )
+        if self.aim not in ("best", "front"):
+            raise InputError(
+                f'aim = {self.aim!r} is not known; use "best", or "front" for the best at every cost',
+                ("sampler", "aim"),
+            )
+        if self.aim == "front" and self.cost is None:
+            raise InputError(
+                'aim = "front" needs to know what trials cost; add cost = "seconds", or a metric that they report',
+                ("sampler", "aim"),
             )
 
     def propose(self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None) -> Codes:
@@ -89,7 +106,7 @@ class GPSampler(Sampler):
         return self._model(history, number, np.empty((0, len(history.space))))
 
     def _model(self, history: History, number: int, chosen: Floats) -> Model:
-        return Model(history, _scalar(history.loss, number), chosen, *self._costs(history))
+        return Model(history, _scalar(history.loss, number), chosen, self._price(history, number))
 
     def _best(self, history: History, number: int, chosen: Floats, rng: np.random.Generator) -> Codes:
         """(d,) codes of the point with the best score."""
@@ -101,18 +118,21 @@ class GPSampler(Sampler):
         unit = maximise(model.score, geometry, scattered, model.best_first[:_PROMISING], model.taken, rng)
         return np.asarray(geometry.codes(unit[None])[0])
 
-    def _costs(self, history: History) -> tuple[Floats | None, float]:
+    def _price(self, history: History, number: int) -> Price | None:
         if self.cost is None:
-            return None, 0.0
-        column = (
-            history.seconds if self.cost == "seconds" else history.snapshot.values(self.cost)[history.done]
-        )
+            return None
+        seconds = self.cost == "seconds"
+        column = history.seconds if seconds else history.snapshot.values(self.cost)[history.done]
         known = np.isfinite(column) & (column > 0.0)
         if not known.any():
-            return None, 0.0
+            return None
+        logs = np.log(np.where(known, column, np.median(column[known])))
+        if self.aim == "front":
+            low, high = float(logs.min()), float(logs.max())
+            reach = high + _BEYOND * (high - low)
+            return Price(logs, within=low + (reach - low) * ((number * _GOLDEN) % 1.0))
         budget = history.snapshot.definition.budget.trials
-        left = 1.0 if budget is None else max(1.0 - len(history) / budget, 0.0)
-        return np.where(known, column, np.median(column[known])), left
+        return Price(logs, thrift=1.0 if budget is None else max(1.0 - len(history) / budget, 0.0))
 
 
 def _design(space: Space, seed: int, numbers: Numbers, good: Codes) -> Codes:

@@ -1,0 +1,84 @@
+"""What cost takes from a point's worth, and the search along the front of cost and loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gp_lab import Lab
+
+from taut.definition import Method
+from taut.errors import InputError
+from taut.samplers import registry
+from taut.samplers.gp.cost import Price, Purse
+from taut.samplers.gp.kernel import Features
+from taut.space import Space, loguniform, uniform
+
+SCALE = Space(size=loguniform(1, 1000), lr=uniform(0, 1))
+
+
+def trained(params: dict[str, Any]) -> dict[str, float]:
+    """A power law in the size, of which the best learning rate depends; cost is the size."""
+    size, lr = params["size"], params["lr"]
+    return {"loss": 3 * size**-0.3 + (lr - 0.8 + 0.2 * np.log10(size)) ** 2, "flops": size}
+
+
+def purse(within: float) -> tuple[Purse, np.ndarray[Any, Any]]:
+    x = np.random.default_rng(0).random((30, 2))
+    return Purse(Price(6.9 * x[:, 0], within=within), Features.of(SCALE), x), np.array(
+        [[0.1, 0.5], [0.9, 0.5]]
+    )
+
+
+def test_what_is_too_dear_is_worth_nothing() -> None:
+    model, at = purse(within=3.45)
+    cheap, dear = model.log_worth(at)
+    assert cheap > np.log(0.99) and dear < np.log(0.01)
+    model, at = purse(within=np.inf)
+    assert (model.log_worth(at) == 0.0).all()
+
+
+def test_improvement_per_cost() -> None:
+    x = np.random.default_rng(0).random((30, 2))
+    model = Purse(Price(6.9 * x[:, 0], thrift=0.5), Features.of(SCALE), x)
+    cheap, dear = model.log_worth(np.array([[0.1, 0.5], [0.9, 0.5]]))
+    assert cheap - dear == pytest.approx(0.5 * 6.9 * 0.8, rel=0.1)
+
+
+def test_costs_that_are_all_the_same_change_nothing() -> None:
+    x = np.random.default_rng(0).random((8, 2))
+    assert Purse(Price(np.zeros(8), thrift=1.0), Features.of(SCALE), x).log_worth(x) == pytest.approx(0.0)
+
+
+def excess(**options: Any) -> tuple[float, float]:
+    """How far the best at each cost lies above what is possible, and the cost of it all."""
+    lab = Lab(SCALE)
+    lab.run(40, trained, **options)
+    flops, loss = lab.snapshot.values("flops"), lab.snapshot.values("loss")
+    at = np.logspace(0.3, 3, 28)
+    best = np.array([loss[flops <= limit].min(initial=4.0) for limit in at])
+    return float(np.mean(best - 3 * at**-0.3)), float(flops.sum())
+
+
+def test_the_front_is_found_and_costs_less() -> None:
+    found = [
+        [excess(seed=seed, **options) for seed in range(2)]
+        for options in ({}, {"cost": "flops", "aim": "front"})
+    ]
+    (plain, much), (front, little) = np.mean(found, axis=1)
+    assert front < 0.6 * plain and little < 0.6 * much
+
+
+@pytest.mark.parametrize(
+    "options, match, at",
+    [
+        ({"aim": "cheapest", "cost": "flops"}, "'cheapest' is not known", "aim"),
+        ({"aim": "front"}, "needs to know what trials cost", "aim"),
+        ({"cost": "a b"}, "is not a metric's name", "cost"),
+    ],
+)
+def test_wrong_options_say_what_is_missing(options: dict[str, Any], match: str, at: str) -> None:
+    with pytest.raises(InputError, match=match) as error:
+        registry.make(Method("gp", options))
+    assert error.value.at == ("sampler", at)
