@@ -91,9 +91,16 @@ class Store:
         self._take_definition()
 
     def _take_definition(self) -> None:
-        space = self.snapshot.space
-        self.proposals = Proposals(self._make_sampler(self.snapshot.definition, space), space)
+        self._proposals: Proposals | None = None
         self.must = needed(self.snapshot.definition)
+
+    @property
+    def proposals(self) -> Proposals:
+        """The sampler at work; made when it is first needed, since whoever only looks at a study needs none."""
+        if self._proposals is None:
+            space = self.snapshot.space
+            self._proposals = Proposals(self._make_sampler(self.snapshot.definition, space), space)
+        return self._proposals
 
     # ------------------------------------------------------------------ reading
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
-from scipy.optimize import minimize
 
 from taut.samplers.gp.kernel import Hyper, distances, matern
 from taut.space.prior import Floats
@@ -25,6 +24,10 @@ def fit(x: Floats, y: Floats, group: NDArray[np.int64]) -> Hyper:
 
     From two starts, since the likelihood of few trials often has two maxima: smooth with noise, and rough without.
     """
+    from scipy.optimize import (
+        minimize,
+    )  # 0.1 s to load, which whoever only looks at a study need not wait for
+
     count = int(group[-1]) + 1
     starts = np.searchsorted(group, np.arange(count))
 
