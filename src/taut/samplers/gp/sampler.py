@@ -24,7 +24,7 @@ from taut.space.prior import Floats
 __all__ = ["GPSampler"]
 
 _TAG = 0x69  # so that no other sampler's numbers are these
-_CANDIDATES = 512, 128  # scattered over the space: while trials are few, and when they are many
+_CANDIDATES = 400, 128  # scattered over the space: while trials are few, and when they are many
 _GOLDEN = (5**0.5 - 1) / 2  # its multiples fill an interval evenly, however many there are
 _BEYOND = 0.2  # of the range of costs so far, in logarithms, that a front may grow by
 _PROMISING = 5  # tried points that are looked around
@@ -83,12 +83,17 @@ class GPSampler(Sampler):
     def propose(self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None) -> Codes:
         assert snapshot is not None
         history = History.of(snapshot)
-        codes = _design(space, seed, numbers, portfolio(snapshot.past, space)[: self.startup - 2])
+        codes = np.empty((len(numbers), len(space)))
+        able = len(history) >= 2 and len(Geometry.of(space).free) > 0
+        designed = (numbers < self.startup) | (not able)
+        if designed.any():
+            good = portfolio(snapshot.past, space)[: self.startup - 2]
+            codes[designed] = _design(space, seed, numbers[designed], good)
         chosen = np.empty((0, len(space)))
         tried = Tried(space, snapshot.codes) if np.isfinite(Geometry.of(space).size) else None
         for i, number in enumerate(numbers.tolist()):
             rng = np.random.default_rng([seed, number, _TAG])
-            if number >= self.startup and len(history) >= 2 and len(Geometry.of(space).free):
+            if not designed[i]:
                 codes[i] = self._best(history, number, chosen, rng)
             if tried is not None:
                 if number and not tried.fresh(codes[[i]])[0]:

@@ -17,7 +17,7 @@ Score = Callable[[Floats, "Bools | None"], Floats]
 
 _STARTS = 4  # places that are searched from
 _APART = 0.1  # how far they differ in some coordinate
-_ROUNDS = 12
+_ROUNDS = 10
 _BROOD = 12  # neighbours looked at from each place in each round
 
 
@@ -33,7 +33,8 @@ def maximise(
 
     scattered: (m, d) points all over the cube; as many again are looked at around those of `good` (k, d).
     """
-    taken_keys = set(_keys(taken))
+    # Where every parameter is continuous no point comes twice.
+    taken_keys = set(_keys(taken)) if geometry.middles else set()
     parents = good[rng.integers(len(good), size=len(scattered))]
     spread = np.exp(rng.uniform(np.log(1e-3), np.log(0.3), size=len(parents)))
     unit, active = geometry.settle(np.concatenate((scattered, perturbed(geometry, parents, spread, rng))))
@@ -82,8 +83,8 @@ def perturbed(geometry: Geometry, parents: Floats, spread: Floats, rng: np.rando
 
 def _scored(score: Score, unit: Floats, active: Bools | None, taken: set[Any]) -> Floats:
     values = score(unit, active)
-    known = [i for i, key in enumerate(_keys(unit)) if key in taken]
-    values[known] = -np.inf
+    if taken:
+        values[[i for i, key in enumerate(_keys(unit)) if key in taken]] = -np.inf
     return values
 
 

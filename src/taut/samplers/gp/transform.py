@@ -33,8 +33,7 @@ def yeo_johnson(y: Floats) -> Floats:
     z = standardised(_drawn_in(y))
     if len(z) < 4 or not z.any():
         return z
-    logs = np.sign(z) * np.log1p(np.abs(z))
-    values = np.array([_log_likelihood(z, logs, power) for power in _POWERS])
+    values = _log_likelihoods(z)
     i = int(np.argmax(values))
     power = float(_POWERS[i])
     if 0 < i < len(_POWERS) - 1:
@@ -73,8 +72,13 @@ def _power(z: Floats, power: float) -> Floats:
     return np.asarray(high - low)
 
 
-def _log_likelihood(z: Floats, logs: Floats, power: float) -> float:
-    spread = float(np.var(_power(z, power)))
-    if spread <= 0.0 or not np.isfinite(spread):
-        return -np.inf
-    return -0.5 * len(z) * float(np.log(spread)) + (power - 1.0) * float(logs.sum())
+def _log_likelihoods(z: Floats) -> Floats:
+    """Of every power of the grid, up to a constant."""
+    up, down = np.log1p(np.maximum(z, 0.0)), np.log1p(np.maximum(-z, 0.0))
+    power = _POWERS[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        high = np.where(power == 0.0, up, np.expm1(power * up) / power)
+        low = np.where(power == 2.0, down, np.expm1((2.0 - power) * down) / (2.0 - power))
+        spread = (high - low).var(axis=1)
+        found = -0.5 * len(z) * np.log(spread) + (_POWERS - 1.0) * float((up - down).sum())
+    return np.where((spread > 0.0) & np.isfinite(spread), found, -np.inf)
