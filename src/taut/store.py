@@ -229,9 +229,8 @@ class Store:
         if start.attempt == 0 or not self.proposals.sampler.uses_history:
             return start
         (number,) = start.numbers
-        if self.snapshot.params(number) is not None:
-            return start
-        return start._replace(params=[self.proposals.params(self.snapshot, number)])
+        known = self.snapshot.params(number)
+        return start._replace(params=[known or self.proposals.params(self.snapshot, number)])
 
     def _started(self, start: Start) -> list[Event]:
         revision, claimed, now = len(self.snapshot.revisions) - 1, self.journal.frontier, self.clock.now()

@@ -69,7 +69,9 @@ def test_an_axis_of_many_cells_is_as_good_as_continuous() -> None:
     )
     assert g.discrete.tolist() == [0, 2] and g.cells.tolist() == [10_000, 0, 10_000]
     assert len(g.middles[0]) == len(g.middles[2]) == 10_000
-    assert g.snap(np.array([[0.12345678, 0.12345678, 0.5]]))[0, 1] == 0.12345678
+    many = g.space.columns[1]
+    middle = many.encode(many.decode(np.array([0.12345678])))[0]
+    assert g.snap(np.array([[0.5, 0.12345678, 0.5]]))[0, 1] == middle != 0.12345678
 
 
 def test_cells_of_logarithmic_integers_lie_unevenly() -> None:
@@ -155,3 +157,9 @@ def test_inactive_parameters_are_in_the_middle() -> None:
     assert active is not None
     assert active[:, [6, 7, 8]].tolist() == [[True, False, False], [False, True, True], [False, False, False]]
     assert settled[1:, 6].tolist() == [0.5, 0.5] and settled[[0, 2], 7].tolist() == [0.5, 0.5]
+
+
+def test_where_points_can_come_twice() -> None:
+    assert not Geometry.of(Space(x=uniform(0, 1), kind=choice(["a", "b"]))).repeats
+    assert Geometry.of(Space(n=uniform_int(0, 20_000))).repeats
+    assert Geometry.of(Space(kind=choice(["a", "b"]), x=uniform(0, 1, when="kind == 'a'"))).repeats

@@ -62,12 +62,19 @@ class AutoSampler(Sampler):
         for chosen, sampler in ((mine, GPSampler(cost=self.cost)), (~mine, TPESampler())):
             if chosen.any():
                 codes[chosen] = sampler.propose(space, seed, numbers[chosen], snapshot)
-        if mine.any() and not mine.all() and np.isfinite(Geometry.of(space).size):
+        if mine.any() and not mine.all() and Geometry.of(space).repeats:
             self._part(space, seed, numbers, codes, snapshot)
         return codes
 
     def account(self, snapshot: Snapshot) -> str:
-        return self._plan(snapshot).why
+        plan = self._plan(snapshot)
+        ignored = [
+            *(["cost"] if self.cost is not None and plan.gp < 1.0 else []),
+            *(["earlier studies"] if snapshot.definition.warm_start and plan.gp < 1.0 else []),
+        ]
+        unseen = f"; tpe does not look at {' and '.join(ignored)}" if ignored else ""
+        costs = GPSampler(cost=self.cost).account(snapshot)
+        return plan.why + unseen + (f"; {costs}" if costs else "")
 
     def _plan(self, snapshot: Snapshot) -> _Plan:
         history = History.of(snapshot)
@@ -90,7 +97,7 @@ class AutoSampler(Sampler):
         skill = GPSampler(cost=self.cost).model(snapshot).skill
         told = f"it explains {max(skill, 0.0):.0%} of the variance of losses that it was not shown"
         share = float(np.clip(skill / _ENOUGH, _LEAST, 1.0))
-        if share == 1.0:
+        if share == 1.0 or self.cost is not None:
             return _Plan(1.0, f"gp, a Gaussian process: {told}")
         return _Plan(
             share,
@@ -102,7 +109,6 @@ class AutoSampler(Sampler):
         """Where both samplers chose the same point, choose another one."""
         tried = Tried(space, snapshot.codes)
         for i, number in enumerate(numbers.tolist()):
-            if number and not tried.fresh(codes[[i]])[0]:
-                others = tried.others(np.random.default_rng([seed, number, _TAG, 1]))
-                codes[i] = others[0] if len(others) else codes[i]
+            if number:
+                codes[i] = tried.instead(codes[i], np.random.default_rng([seed, number, _TAG, 1]))
             tried.add(codes[i])

@@ -24,7 +24,8 @@ class Geometry:
 
     free: columns that have more than one value. choices (as a set: unordered): those of them without an order; ordered: the rest.
     cells: (d,) values of each column, 0 where it is continuous or as good as continuous. conditional: columns that not every
-    trial has. size: how many different points there are, infinite for a continuous space.
+    trial has. size: how many different points there are, infinite for a continuous space. repeats: whether the same point may be drawn
+    twice: where no continuous parameter is in every trial.
     """
 
     def __init__(self, space: Space) -> None:
@@ -44,6 +45,9 @@ class Geometry:
         self.size = (
             np.inf if (cells[self.free] == 0).any() else float(np.prod(cells[self.free].astype(float)))
         )
+        always = np.setdiff1d(self.free, self.conditional)
+        self.repeats = not bool((cells[always] == 0).any())
+        self._fine = [j for j in self.free.tolist() if cells[j] > _FINE]
         self.cells = np.where(cells > _FINE, 0, cells)
         self.discrete: NDArray[np.int64] = np.flatnonzero((self.cells > 1) & ~single)
         # Where the middles of the cells lie; evenly for most kinds, unevenly for logarithmic integers.
@@ -70,6 +74,9 @@ class Geometry:
         snapped = unit.copy()
         for j, middles in self.middles.items():
             snapped[:, j] = middles[self.nearest(j, unit[:, j])]
+        for j in self._fine:
+            parameter = self.space.columns[j]
+            snapped[:, j] = parameter.encode(parameter.decode(np.clip(unit[:, j], 0.0, 1.0)))
         return snapped
 
     def nearest(self, j: int, u: Floats) -> NDArray[np.int64]:

@@ -33,6 +33,13 @@ class Tried:
         """(n,) which points are not taken."""
         return np.array([key not in self._seen for key in _keys(codes)], bool)
 
+    def instead(self, row: Codes, rng: np.random.Generator) -> Codes:
+        """`row`, or another point of the space if that is taken and there is one."""
+        if self.fresh(row[None])[0]:
+            return row
+        others = self.others(rng)
+        return others[0] if len(others) else row
+
     def others(self, rng: np.random.Generator) -> Codes:
         """Some points that are not taken: of a small space any, of a large one draws from the prior.
 

@@ -13,6 +13,7 @@ from taut.errors import InputError
 from taut.samplers import registry
 from taut.samplers.gp.cost import Price, Purse
 from taut.samplers.gp.kernel import Features
+from taut.samplers.gp.sampler import GPSampler
 from taut.space import Space, loguniform, uniform
 
 SCALE = Space(size=loguniform(1, 1000), lr=uniform(0, 1))
@@ -82,3 +83,22 @@ def test_wrong_options_say_what_is_missing(options: dict[str, Any], match: str, 
     with pytest.raises(InputError, match=match) as error:
         registry.make(Method("gp", options))
     assert error.value.at == ("sampler", at)
+
+
+def test_a_dear_trial_under_way_does_not_hide_what_is_cheap() -> None:
+    lab = Lab(Space(x=uniform(0, 1)))
+    for x in np.linspace(0.05, 0.95, 9).tolist():
+        lab.add({"x": x}, {"loss": (x - 1.0) ** 2, "hours": 1000.0**x})
+    lab.add({"x": 0.99}, None)
+    asked = [lab.ask(1, seed, cost="hours", aim="front")[0]["x"] for seed in range(3)]
+    lab.add({"x": 0.98}, None)
+    asked += [lab.ask(1, seed, cost="hours", aim="front")[0]["x"] for seed in range(3)]
+    assert min(asked) > 0.1, "the worst corner is nobody's best at any cost"
+
+
+def test_a_cost_that_nobody_reports_is_said() -> None:
+    lab = Lab(SCALE)
+    lab.scatter(6, lambda params: {"loss": params["lr"]})
+    account = GPSampler(cost="huors").account(lab.snapshot)
+    assert account == "huors, what trials cost, is reported by 0 of 6 complete trials, so all count the same"
+    assert GPSampler().account(lab.snapshot) is None and GPSampler(cost="seconds").account(lab.snapshot) is None

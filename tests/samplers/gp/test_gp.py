@@ -248,3 +248,13 @@ def test_options_are_values() -> None:
         Method("gp", {"startup": 7, "cost": "dollars"})
     )
     assert hash(GPSampler()) == hash(GPSampler()) and GPSampler.uses_history
+
+
+@pytest.mark.parametrize("space", [Space(n=uniform_int(0, 20_000)), Space(x=uniform(0, 1, step=1e-5))])
+def test_many_cells_are_searched_like_a_continuous_range(space: Space) -> None:
+    lab = Lab(space)
+    name = space.searched[0]
+    high = space.columns[0].bounds[1]  # type: ignore[attr-defined]
+    lab.run(30, lambda params: {"loss": (params[name] / high - 0.3) ** 2})
+    late = lab.snapshot.values("loss")[15:]
+    assert np.median(late) < 1e-3 and len({params[name] for params in lab.params}) == 30

@@ -221,7 +221,7 @@ def _design(geometry: Geometry, seed: int, numbers: Numbers, seen: NDArray[np.in
     again = among(mine, seen)
     again[np.setdiff1d(np.arange(len(mine)), np.unique(mine, return_index=True)[1])] = True
     again &= numbers != 0
-    if again.any() and np.isfinite(geometry.size):
+    if again.any() and geometry.repeats:
         generator = np.random.default_rng([seed, int(numbers[again][0]), _TAG])
         count = int(again.sum())
         others = unseen(

@@ -11,7 +11,7 @@ from taut.samplers.gp.acquisition import log_feasible
 from taut.samplers.gp.kernel import Features
 from taut.samplers.gp.learn import learn
 from taut.samplers.gp.posterior import Posterior
-from taut.space.prior import Floats
+from taut.space.prior import Bools, Floats
 
 __all__ = ["Price", "Purse"]
 
@@ -35,6 +35,10 @@ class Purse:
         self._cost = Posterior(learned.root, learned.outputs)
         logs = price.logs[learned.rows]
         self._mean, self._unit = float(logs.mean()), max(float(logs.std()), 1e-12)
+
+    def affords(self, x: Floats) -> Bools:
+        """(m,) where the cost is expected to be within the limit."""
+        return np.asarray(self._cost.mean(x) * self._unit + self._mean <= self._price.within)
 
     def log_worth(self, x: Floats) -> Floats:
         """(m,) what cost adds to the logarithm of a point's worth: improvement per cost, and the chance that it is within."""

@@ -44,7 +44,6 @@ class Learned(NamedTuple):
 
 class _Mark(NamedTuple):
     root: Root
-    rows: NDArray[np.int64]
     skill: float
 
 
@@ -55,17 +54,17 @@ def learn(features: Features, x: Floats, values: Floats, kind: Kind = "loss") ->
     """
     n = len(values)
     m = _mark(n)
-    mark = _marked(features, x[:m].tobytes(), values[:m].tobytes(), kind)
-    rows = np.concatenate((mark.rows, np.arange(m, n)))
+    standing = _standing(values[:m], _MOST)
+    mark = _marked(features, x[standing].tobytes(), values[standing].tobytes(), kind)
+    rows = np.concatenate((standing, np.arange(m, n)))
     return Learned(mark.root.extended(x[m:]), _OUTPUTS[kind](values[rows]), rows, mark.skill)
 
 
 @functools.lru_cache(maxsize=64)
 def _marked(features: Features, x: bytes, values: bytes, kind: Kind) -> _Mark:
     y = np.frombuffer(values)
-    rows = _standing(y, _MOST)
-    points = np.frombuffer(x).reshape(len(y), -1)[rows]
-    outputs = _OUTPUTS[kind](y[rows])
+    points = np.frombuffer(x).reshape(len(y), -1)
+    outputs = _OUTPUTS[kind](y)
     if len(y) <= _FIRST or not features.count:
         hyper = Hyper.fixed(features.count)
     else:
@@ -74,7 +73,7 @@ def _marked(features: Features, x: bytes, values: bytes, kind: Kind) -> _Mark:
     root = Root(points, hyper, features.group)
     missed = float(np.mean((outputs - root.left_out(outputs)[0]) ** 2))
     spread = float(np.var(outputs))
-    return _Mark(root, rows, 1.0 - missed / spread if spread > 0.0 else 0.0)
+    return _Mark(root, 1.0 - missed / spread if spread > 0.0 else 0.0)
 
 
 def _standing(y: Floats, most: int) -> NDArray[np.int64]:

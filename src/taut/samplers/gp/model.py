@@ -52,8 +52,8 @@ class Model:
         done, failed, pruned = map(history.unit, (history.done, history.failed, history.pruned))
         pending = np.concatenate((history.unit(history.pending), extra))
         self.taken: Floats = np.concatenate((done, failed, pruned, pending))
-        x, crashes, stopped, waiting = map(self._rows, (done, failed, pruned, pending[-_PENDING:]))
-        crashes, stopped, self._waiting = crashes[-_LABELLED:], stopped[-_LABELLED:], waiting
+        x, crashes, stopped, self._waiting = map(self._rows, (done, failed, pruned, pending))
+        crashes, stopped, waiting = crashes[-_LABELLED:], stopped[-_LABELLED:], self._waiting[-_PENDING:]
 
         self.learned = learned = learn(self._features, x, loss)
         root, outputs = learned.root, learned.outputs
@@ -81,7 +81,10 @@ class Model:
             level = self._with_others(seen if root.noise > _NOISY else outputs, tried)[allowed]
             # What is expected of pending trials is reached already, as far as they will probably be allowed.
             hoped = self._with_others(self._loss.mean(waiting), pending[-_PENDING:])
-            hoped = hoped[self._log_allowed(waiting) > _PROBABLY]
+            likely = self._log_allowed(waiting) > _PROBABLY
+            if self._purse is not None:
+                likely &= self._purse.affords(waiting)
+            hoped = hoped[likely]
             self._best = float(np.concatenate((level, hoped)).min())
 
     @property
@@ -140,9 +143,10 @@ class Model:
         if not sources:
             return []
         root, outputs = self.learned.root, self.learned.outputs
+        mean, variance = root.left_out(outputs)
         weights = weigh(
             [source.predict(tried, self._active(tried)) for source in sources],
-            root.left_out(outputs),
+            (mean, np.maximum(variance - root.noise, _SURE)),  # of the function, as theirs are
             outputs,
             np.random.default_rng(seed),
         )

@@ -24,7 +24,8 @@ from taut.space.prior import Floats
 __all__ = ["GPSampler"]
 
 _TAG = 0x69  # so that no other sampler's numbers are these
-_CANDIDATES = 400, 128  # scattered over the space: while trials are few, and when they are many
+_CANDIDATES = 400  # scattered over the space after 100 trials; more while a look at one costs less, fewer when it costs more
+_FEWEST, _MOST = 0.3, 4.0  # times as many
 _GOLDEN = (5**0.5 - 1) / 2  # its multiples fill an interval evenly, however many there are
 _BEYOND = 0.2  # of the range of costs so far, in logarithms, that a front may grow by
 _PROMISING = 5  # tried points that are looked around
@@ -90,18 +91,27 @@ class GPSampler(Sampler):
             good = portfolio(snapshot.past, space)[: self.startup - 2]
             codes[designed] = _design(space, seed, numbers[designed], good)
         chosen = np.empty((0, len(space)))
-        tried = Tried(space, snapshot.codes) if np.isfinite(Geometry.of(space).size) else None
+        tried = Tried(space, snapshot.codes) if Geometry.of(space).repeats else None
         for i, number in enumerate(numbers.tolist()):
             rng = np.random.default_rng([seed, number, _TAG])
             if not designed[i]:
                 codes[i] = self._best(history, number, chosen, rng)
             if tried is not None:
-                if number and not tried.fresh(codes[[i]])[0]:
-                    others = tried.others(rng)
-                    codes[i] = others[0] if len(others) else codes[i]
+                codes[i] = tried.instead(codes[i], rng) if number else codes[i]
                 tried.add(codes[i])
             chosen = np.concatenate((chosen, space.encode(codes[[i]])))
         return codes
+
+    def account(self, snapshot: Snapshot) -> str | None:
+        history = History.of(snapshot)
+        if self.cost in (None, "seconds") or not len(history):
+            return None
+        known = int(np.isfinite(self._costs(history)).sum())
+        if known == len(history):
+            return None
+        return f"{self.cost}, what trials cost, is reported by {known} of {len(history)} complete trials" + (
+            "" if known else ", so all count the same"
+        )
 
     def model(self, snapshot: Snapshot, number: int = 0) -> Model:
         """What is known before trial `number` is chosen. Raises `InputError` with less than two complete trials."""
@@ -117,18 +127,27 @@ class GPSampler(Sampler):
         """(d,) codes of the point with the best score."""
         geometry = Geometry.of(history.space)
         model = self._model(history, number, chosen)
-        most, least = _CANDIDATES
-        count = max(least, min(most, 100 * most // max(len(history), 1)))
+        effort = min(max(100.0 / len(history), _FEWEST), _MOST)
+        count = int(_CANDIDATES * effort)
         scattered = history.space.encode(history.space.quantile(rng.random((count, geometry.d))))
-        unit = maximise(model.score, geometry, scattered, model.best_first[:_PROMISING], model.taken, rng)
+        unit = maximise(
+            model.score, geometry, scattered, model.best_first[:_PROMISING], model.taken, rng, effort
+        )
         return np.asarray(geometry.codes(unit[None])[0])
+
+    def _costs(self, history: History) -> Floats:
+        """(k,) what each complete trial cost; NaN where that is not known, or no cost."""
+        if self.cost is None or self.cost == "seconds":
+            column = history.seconds
+        else:
+            column = history.snapshot.values(self.cost)[history.done]
+        return np.where(column > 0.0, column, np.nan)
 
     def _price(self, history: History, number: int) -> Price | None:
         if self.cost is None:
             return None
-        seconds = self.cost == "seconds"
-        column = history.seconds if seconds else history.snapshot.values(self.cost)[history.done]
-        known = np.isfinite(column) & (column > 0.0)
+        column = self._costs(history)
+        known = np.isfinite(column)
         if not known.any():
             return None
         logs = np.log(np.where(known, column, np.median(column[known])))

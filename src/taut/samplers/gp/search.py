@@ -18,6 +18,7 @@ Score = Callable[[Floats, "Bools | None"], Floats]
 _STARTS = 4  # places that are searched from
 _APART = 0.1  # how far they differ in some coordinate
 _ROUNDS = 10
+_LONGEST = 2.5  # times as many, at most
 _BROOD = 12  # neighbours looked at from each place in each round
 
 
@@ -28,13 +29,14 @@ def maximise(
     good: Floats,
     taken: Floats,
     rng: np.random.Generator,
+    effort: float = 1.0,
 ) -> Floats:
     """(d,) the point with the highest score found; none of `taken` unless nothing else turned up.
 
     scattered: (m, d) points all over the cube; as many again are looked at around those of `good` (k, d).
+    effort: longer searches, where above 1.
     """
-    # Where every parameter is continuous no point comes twice.
-    taken_keys = set(_keys(taken)) if geometry.middles else set()
+    taken_keys = set(_keys(taken)) if geometry.repeats else set()
     parents = good[rng.integers(len(good), size=len(scattered))]
     spread = np.exp(rng.uniform(np.log(1e-3), np.log(0.3), size=len(parents)))
     unit, active = geometry.settle(np.concatenate((scattered, perturbed(geometry, parents, spread, rng))))
@@ -43,7 +45,7 @@ def maximise(
     points, heights = unit[best], values[best]
     step = np.full(len(best), 0.1)
     each = np.arange(len(best))
-    for _ in range(_ROUNDS):
+    for _ in range(int(_ROUNDS * min(max(effort, 1.0), _LONGEST))):
         children = perturbed(geometry, np.repeat(points, _BROOD, axis=0), np.repeat(step, _BROOD), rng)
         children, active = geometry.settle(children)
         found = _scored(score, children, active, taken_keys).reshape(-1, _BROOD)

@@ -65,7 +65,7 @@ class TPESampler(Sampler):
         history = History.of(snapshot)
         ended = len(history.done) + len(history.failed) + len(history.pruned)
         model = Model(history, self.good) if ended >= self.startup else None
-        tried = Tried(space, snapshot.codes) if math.isfinite(Geometry.of(space).size) else None
+        tried = Tried(space, snapshot.codes) if Geometry.of(space).repeats else None
         codes = np.empty((len(numbers), len(space)))
         # Trial 0 is for the start values, whenever it is asked.
         designed = np.ones(len(numbers), bool) if model is None else numbers == 0
@@ -76,8 +76,10 @@ class TPESampler(Sampler):
         for i, number in enumerate(numbers.tolist()):
             if number > 0:
                 rng = np.random.default_rng([seed, number, _TAG])
-                found = _new(codes[i], rng, tried) if model is None else self._best(model, space, rng, tried)
-                codes[i] = found
+                if model is not None:
+                    codes[i] = self._best(model, space, rng, tried)
+                elif tried is not None:
+                    codes[i] = tried.instead(codes[i], rng)
             if tried is not None:
                 tried.add(codes[i])
             if model is not None and i + 1 < len(numbers):
@@ -99,14 +101,6 @@ class TPESampler(Sampler):
             unit = space.encode(codes)
         best = int(model.score(unit, ~np.isnan(codes)).argmax())
         return np.asarray(codes[best])
-
-
-def _new(row: Codes, rng: np.random.Generator, tried: Tried | None) -> Codes:
-    """`row`, or another point of the space if that was tried."""
-    if tried is None or tried.fresh(row[None])[0]:
-        return row
-    others = tried.others(rng)
-    return others[0] if len(others) else row
 
 
 def _check_whole(name: str, value: object, allowed: str, low: float, high: float) -> None:
