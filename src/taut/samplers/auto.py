@@ -10,9 +10,10 @@ import numpy as np
 from taut.samplers.base import Codes, Numbers, Sampler
 from taut.samplers.geometry import Geometry
 from taut.samplers.gp import GPSampler
+from taut.samplers.gp.sampler import exhausted
 from taut.samplers.history import History
 from taut.samplers.tpe import TPESampler
-from taut.samplers.untried import Tried
+from taut.samplers.untried import part
 from taut.snapshot import Snapshot
 from taut.space import Space
 
@@ -40,7 +41,8 @@ class AutoSampler(Sampler):
     A Gaussian process (`gp`) begins. From 20 trials on it is judged by what it would have predicted of each trial from the
     others: where it explains half of the variance or more, it goes on; where it explains less, as on rugged or very noisy
     losses, `tpe` chooses the more of the trials the less it explains. `tpe` also takes over with several objectives, from 500
-    trials on, with more than 60 parameters, and where all that was tried has failed.
+    trials on, with more than 60 parameters, and where all that was tried has failed; and it has every second trial while the
+    Gaussian process expects no improvement from any point.
 
     cost: as in `gp`.
     """
@@ -59,11 +61,13 @@ class AutoSampler(Sampler):
             [np.random.default_rng([seed, n, _TAG]).random() < share for n in numbers.tolist()], bool
         )
         codes = np.empty((len(numbers), len(space)))
-        for chosen, sampler in ((mine, GPSampler(cost=self.cost)), (~mine, TPESampler())):
-            if chosen.any():
-                codes[chosen] = sampler.propose(space, seed, numbers[chosen], snapshot)
-        if mine.any() and not mine.all() and Geometry.of(space).repeats:
-            self._part(space, seed, numbers, codes, snapshot)
+        if mine.any():
+            codes[mine], worth = GPSampler(cost=self.cost).choose(space, seed, numbers[mine], snapshot, False)
+            mine[mine] = ~exhausted(worth, numbers[mine])
+        if not mine.all():
+            codes[~mine] = TPESampler().propose(space, seed, numbers[~mine], snapshot)
+            if mine.any():  # neither knows the other's points
+                part(space, seed, numbers, codes, snapshot)
         return codes
 
     def account(self, snapshot: Snapshot) -> str:
@@ -103,12 +107,3 @@ class AutoSampler(Sampler):
             share,
             f"gp for {share:.0%} of the trials and tpe for the others: a Gaussian process is no sure guide here, {told}",
         )
-
-    @staticmethod
-    def _part(space: Space, seed: int, numbers: Numbers, codes: Codes, snapshot: Snapshot) -> None:
-        """Where both samplers chose the same point, choose another one."""
-        tried = Tried(space, snapshot.codes)
-        for i, number in enumerate(numbers.tolist()):
-            if number:
-                codes[i] = tried.instead(codes[i], np.random.default_rng([seed, number, _TAG, 1]))
-            tried.add(codes[i])

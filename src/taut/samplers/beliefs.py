@@ -19,6 +19,7 @@ from taut.space.prior import Bools, Floats
 __all__ = ["Beliefs"]
 
 _SPREAD = {"weak": 0.3, "medium": 0.15, "strong": 0.07}  # of the range, around the start value
+_FLAT = float(np.log(0.05))
 _ODDS = {"weak": 2.0, "medium": 5.0, "strong": 20.0}  # of the start value against each other choice
 
 
@@ -69,7 +70,11 @@ class Beliefs:
         """(n,) logarithm of the density at points of the cube, up to a constant; inactive parameters say nothing."""
         o = self._ordered
         u = unit[:, o]
-        each = -0.5 * (self.precision[o] * (u - self.mean[o]) ** 2 + self.pull[o] * (u - self.start[o]) ** 2)
+        each = -0.5 * self.precision[o] * (u - self.mean[o]) ** 2
+        if self.pull.any():
+            # Mixed with a little that is flat: a belief that is wrong by far can be overcome, here as in a choice.
+            pulled = np.logaddexp(-0.5 * self.pull[o] * (u - self.start[o]) ** 2, _FLAT)
+            each += np.where(self.pull[o] > 0.0, pulled, 0.0)
         if active is not None:
             each = np.where(active[:, o], each, 0.0)
         total = each.sum(axis=1)

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from taut.samplers.base import Codes
+from taut.samplers.base import Codes, Numbers
 from taut.samplers.geometry import Geometry
+from taut.snapshot import Snapshot
 from taut.space import Space
 from taut.space.prior import Bools
 
-__all__ = ["Tried"]
+__all__ = ["Tried", "part"]
 
 _LISTED = 2**16  # a space of at most so many points can be listed
 _DRAWS = 256
+_TAG = 0x0E  # so that no sampler's own numbers are these
 
 
 class Tried:
@@ -72,3 +74,14 @@ def _listed(space: Space) -> Codes:
     codes = geometry.codes(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, geometry.d))
     codes.flags.writeable = False
     return codes
+
+
+def part(space: Space, seed: int, numbers: Numbers, codes: Codes, snapshot: Snapshot) -> None:
+    """Put other points in place of those in `codes` that were tried before, or that stand there twice; trial 0 stays."""
+    if not Geometry.of(space).repeats:
+        return
+    tried = Tried(space, snapshot.codes)
+    for i, number in enumerate(numbers.tolist()):
+        if number:
+            codes[i] = tried.instead(codes[i], np.random.default_rng([seed, number, _TAG]))
+        tried.add(codes[i])

@@ -101,4 +101,6 @@ def test_a_cost_that_nobody_reports_is_said() -> None:
     lab.scatter(6, lambda params: {"loss": params["lr"]})
     account = GPSampler(cost="huors").account(lab.snapshot)
     assert account == "huors, what trials cost, is reported by 0 of 6 complete trials, so all count the same"
-    assert GPSampler().account(lab.snapshot) is None and GPSampler(cost="seconds").account(lab.snapshot) is None
+    assert (
+        GPSampler().account(lab.snapshot) is None and GPSampler(cost="seconds").account(lab.snapshot) is None
+    )

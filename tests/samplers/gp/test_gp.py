@@ -184,8 +184,10 @@ def test_six_hundred_trials() -> None:
     rng = np.random.default_rng(0)
     noise = {i: 0.05 * rng.normal() for i in range(600)}
     lab.scatter(600, lambda p: {"loss": training(p)["loss"] + noise[lab.snapshot.size]})
-    proposed = lab.ask(3)
-    assert np.mean([training(p)["loss"] for p in proposed]) < 0.3
+    proposed = lab.ask(4)
+    assert (
+        sorted(training(p)["loss"] for p in proposed)[1] < 0.3
+    )  # the others look elsewhere: nothing is expected any more
     for params in proposed:
         lab.add(params, training(params))
     assert lab.ask()[0] not in proposed
@@ -256,5 +258,5 @@ def test_many_cells_are_searched_like_a_continuous_range(space: Space) -> None:
     name = space.searched[0]
     high = space.columns[0].bounds[1]  # type: ignore[attr-defined]
     lab.run(30, lambda params: {"loss": (params[name] / high - 0.3) ** 2})
-    late = lab.snapshot.values("loss")[15:]
-    assert np.median(late) < 1e-3 and len({params[name] for params in lab.params}) == 30
+    late = lab.snapshot.values("loss")[15:]  # half of them look elsewhere, once nothing is expected here
+    assert np.quantile(late, 0.4) < 1e-3 and len({params[name] for params in lab.params}) == 30

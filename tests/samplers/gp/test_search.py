@@ -27,7 +27,7 @@ def best_of(
     geometry = Geometry.of(space)
     unit = space.encode(space.quantile(rng.random((scattered, len(space)))))
     taken = np.empty((0, len(space))) if taken is None else taken
-    return maximise(score, geometry, unit, unit[:3], taken, rng)
+    return maximise(score, geometry, unit, unit[:3], taken, rng)[0]
 
 
 def params(space: Space, unit: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from taut.space.prior import Bools, Floats
 __all__ = ["Model"]
 
 _PROBABLY = math.log(0.5)
+_WALL = 10.0
 _SURE = 1e-6  # noise variance of a pending trial
 
 _NOISY = 0.05  # noise variance above which the best observation was probably lucky
@@ -122,6 +123,20 @@ class Model:
             total[distances(x, self._waiting).min(axis=1) < _TOGETHER**2] = -np.inf
         return total
 
+    def hope(self, unit: Floats, active: Bools | None) -> Floats:
+        """(m,) log expected improvement where it is allowed, without what is believed and paid."""
+        x = self._features.rows(unit, active)
+        total = self._log_allowed(x)
+        if self._best is not None:
+            mean, variance = self._loss.predict(x)
+            total = total + log_improvement(self._mixed(mean, unit, active), variance, self._best)
+        return total
+
+    def ignorance(self, unit: Floats, active: Bools | None) -> Floats:
+        """(m,) how little is known of points that are allowed: the logarithm of the standard deviation there."""
+        x = self._features.rows(unit, active)
+        return np.asarray(0.5 * np.log(self._loss.predict(x)[1]) + self._log_allowed(x))
+
     def _inside(self, unit: Floats, active: Bools | None) -> Floats:
         """(m,) log density of where optima lie in the ranges that people write: rather inside than in a corner."""
         o = self._geometry.ordered
@@ -169,7 +184,8 @@ class Model:
         total = np.zeros(len(x))
         for limit in self._limits:
             total += log_feasible(*limit.predict(x))
-        return total
+        # Where it will rather not be allowed, no improvement is large enough.
+        return np.asarray(np.where(total < _PROBABLY, _WALL * total, total))
 
     def _failing(self, x: Floats, crashes: Floats) -> Posterior:
         """A slack of trials that failed (1) and of those that ended well (-1), which is what is expected elsewhere, too."""

@@ -16,18 +16,19 @@ from taut.samplers.gp.search import maximise
 from taut.samplers.gp.transfer import portfolio
 from taut.samplers.history import History
 from taut.samplers.quasirandom import halton
-from taut.samplers.untried import Tried
+from taut.samplers.untried import part
 from taut.snapshot import Snapshot
 from taut.space import Space
-from taut.space.prior import Floats
+from taut.space.prior import Bools, Floats
 
-__all__ = ["GPSampler"]
+__all__ = ["GPSampler", "exhausted"]
 
 _TAG = 0x69  # so that no other sampler's numbers are these
 _CANDIDATES = 400  # scattered over the space after 100 trials; more while a look at one costs less, fewer when it costs more
 _FEWEST, _MOST = 0.3, 4.0  # times as many
 _GOLDEN = (5**0.5 - 1) / 2  # its multiples fill an interval evenly, however many there are
 _BEYOND = 0.2  # of the range of costs so far, in logarithms, that a front may grow by
+_NOTHING = -5.0  # log expected improvement, in standard deviations of the losses, that is as good as none
 _PROMISING = 5  # tried points that are looked around
 
 
@@ -64,6 +65,11 @@ class GPSampler(Sampler):
             raise InputError(
                 f"startup = {self.startup!r} must be a whole number, 2 or more", ("sampler", "startup")
             )
+        if self.cost in ("second", "sec", "secs", "s", "time", "duration"):
+            raise InputError(
+                f'cost = {self.cost!r} is no metric of taut; write "seconds" for how long trials take',
+                ("sampler", "cost"),
+            )
         if self.cost is not None and not (isinstance(self.cost, str) and self.cost.isidentifier()):
             raise InputError(
                 f'cost = {self.cost!r} is not a metric\'s name; write "seconds" for how long trials take, or a metric that '
@@ -83,24 +89,32 @@ class GPSampler(Sampler):
 
     def propose(self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None) -> Codes:
         assert snapshot is not None
+        return self.choose(space, seed, numbers, snapshot, explore=True)[0]
+
+    def choose(
+        self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot, explore: bool
+    ) -> tuple[Codes, Floats]:
+        """Codes (k, d), and the logarithm of the improvement that is expected of each, infinite in the design.
+
+        explore: in place of every second point that nothing is expected of, take the one of which the least is known.
+        """
         history = History.of(snapshot)
-        codes = np.empty((len(numbers), len(space)))
+        codes, worth = np.empty((len(numbers), len(space))), np.full(len(numbers), np.inf)
         able = len(history) >= 2 and len(Geometry.of(space).free) > 0
         designed = (numbers < self.startup) | (not able)
         if designed.any():
             good = portfolio(snapshot.past, space)[: self.startup - 2]
             codes[designed] = _design(space, seed, numbers[designed], good)
         chosen = np.empty((0, len(space)))
-        tried = Tried(space, snapshot.codes) if Geometry.of(space).repeats else None
         for i, number in enumerate(numbers.tolist()):
-            rng = np.random.default_rng([seed, number, _TAG])
             if not designed[i]:
-                codes[i] = self._best(history, number, chosen, rng)
-            if tried is not None:
-                codes[i] = tried.instead(codes[i], rng) if number else codes[i]
-                tried.add(codes[i])
+                rng = np.random.default_rng([seed, number, _TAG])
+                codes[i], worth[i] = self._best(history, number, chosen, rng)
+                if explore and exhausted(worth[[i]], numbers[[i]])[0]:
+                    codes[i] = self._unknown(history, number, chosen, rng)
             chosen = np.concatenate((chosen, space.encode(codes[[i]])))
-        return codes
+        part(space, seed, numbers, codes, snapshot)
+        return codes, worth
 
     def account(self, snapshot: Snapshot) -> str | None:
         history = History.of(snapshot)
@@ -123,17 +137,33 @@ class GPSampler(Sampler):
     def _model(self, history: History, number: int, chosen: Floats) -> Model:
         return Model(history, _scalar(history.loss, number), chosen, self._price(history, number))
 
-    def _best(self, history: History, number: int, chosen: Floats, rng: np.random.Generator) -> Codes:
-        """(d,) codes of the point with the best score."""
+    def _best(
+        self, history: History, number: int, chosen: Floats, rng: np.random.Generator
+    ) -> tuple[Codes, float]:
+        """(d,) codes of the point with the best score, and the score."""
         geometry = Geometry.of(history.space)
         model = self._model(history, number, chosen)
-        effort = min(max(100.0 / len(history), _FEWEST), _MOST)
-        count = int(_CANDIDATES * effort)
-        scattered = history.space.encode(history.space.quantile(rng.random((count, geometry.d))))
-        unit = maximise(
+        scattered, effort = self._scattered(history, rng)
+        unit, worth = maximise(
             model.score, geometry, scattered, model.best_first[:_PROMISING], model.taken, rng, effort
         )
+        if worth < _NOTHING:  # perhaps for what is believed, or what it costs
+            worth = float(model.hope(*geometry.settle(np.concatenate((scattered, unit[None])))).max())
+        return np.asarray(geometry.codes(unit[None])[0]), worth
+
+    def _unknown(self, history: History, number: int, chosen: Floats, rng: np.random.Generator) -> Codes:
+        """(d,) codes of the allowed point of which the least is known."""
+        geometry, model = Geometry.of(history.space), self._model(history, number, chosen)
+        scattered, _ = self._scattered(history, rng)
+        unit, _ = maximise(model.ignorance, geometry, scattered, scattered[:_PROMISING], model.taken, rng)
         return np.asarray(geometry.codes(unit[None])[0])
+
+    @staticmethod
+    def _scattered(history: History, rng: np.random.Generator) -> tuple[Floats, float]:
+        """Draws from the priors, and how much effort to spend on the search from them."""
+        space = history.space
+        effort = min(max(100.0 / len(history), _FEWEST), _MOST)
+        return space.encode(space.quantile(rng.random((int(_CANDIDATES * effort), len(space))))), effort
 
     def _costs(self, history: History) -> Floats:
         """(k,) what each complete trial cost; NaN where that is not known, or no cost."""
@@ -157,6 +187,14 @@ class GPSampler(Sampler):
             return Price(logs, within=low + (reach - low) * ((number * _GOLDEN) % 1.0))
         budget = history.snapshot.definition.budget.trials
         return Price(logs, thrift=1.0 if budget is None else max(1.0 - len(history) / budget, 0.0))
+
+
+def exhausted(worth: Floats, numbers: Numbers) -> Bools:
+    """(k,) which trials are better spent elsewhere, since the model expects nothing of any point: every second one then.
+
+    Ties are common (accuracies, a choice beside which nothing matters); a model that is sure of them would go on to try them.
+    """
+    return np.asarray((worth < _NOTHING) & (numbers % 2 == 1))
 
 
 def _design(space: Space, seed: int, numbers: Numbers, good: Codes) -> Codes:

@@ -30,8 +30,8 @@ def maximise(
     taken: Floats,
     rng: np.random.Generator,
     effort: float = 1.0,
-) -> Floats:
-    """(d,) the point with the highest score found; none of `taken` unless nothing else turned up.
+) -> tuple[Floats, float]:
+    """(d,) the point with the highest score found, and the score; none of `taken` unless nothing else turned up.
 
     scattered: (m, d) points all over the cube; as many again are looked at around those of `good` (k, d).
     effort: longer searches, where above 1.
@@ -54,7 +54,8 @@ def maximise(
         up = top > heights
         points[up], heights[up] = children[each * _BROOD + winner][up], top[up]
         step = np.clip(np.where(up, step * 1.2, step * 0.6), 1e-4, 0.3)
-    return np.asarray(points[int(heights.argmax())])
+    best_place = int(heights.argmax())
+    return points[best_place], float(heights[best_place])
 
 
 def perturbed(geometry: Geometry, parents: Floats, spread: Floats, rng: np.random.Generator) -> Floats:
