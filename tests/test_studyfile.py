@@ -700,7 +700,7 @@ def test_the_templates_commented_examples_work(here: Path, lines: list[str]) -> 
     for line in lines:
         assert text.count(f"\n# {line}") == 1
         text = text.replace(f"\n# {line}", f"\n{line}")
-    read(write(text), samplers=["random"])
+    read(write(text), samplers=["auto"])
 
 
 @pytest.mark.parametrize(

@@ -163,3 +163,8 @@ def test_where_points_can_come_twice() -> None:
     assert not Geometry.of(Space(x=uniform(0, 1), kind=choice(["a", "b"]))).repeats
     assert Geometry.of(Space(n=uniform_int(0, 20_000))).repeats
     assert Geometry.of(Space(kind=choice(["a", "b"]), x=uniform(0, 1, when="kind == 'a'"))).repeats
+
+
+def test_a_space_of_more_points_than_a_float_can_count() -> None:
+    space = Space({f"c{j}": choice(list(range(10))) for j in range(400)})
+    assert Geometry.of(space).size == 1e300

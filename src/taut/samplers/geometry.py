@@ -7,6 +7,7 @@ cells. A choice keeps the middle of its cell too, but only whether two are equal
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from taut.space.prior import Bools, Floats
 
 __all__ = ["Geometry"]
 
+_COUNTED = 10**300  # points; more would be no float
 _FINE = 10_000  # an axis of more cells is as good as continuous
 
 
@@ -43,7 +45,9 @@ class Geometry:
         )
         self.unordered = frozenset(self.choices.tolist())
         self.size = (
-            np.inf if (cells[self.free] == 0).any() else float(np.prod(cells[self.free].astype(float)))
+            np.inf
+            if (cells[self.free] == 0).any()
+            else float(min(math.prod(cells[self.free].tolist()), _COUNTED))
         )
         always = np.setdiff1d(self.free, self.conditional)
         self.repeats = not bool((cells[always] == 0).any())

@@ -46,7 +46,7 @@ trials = 50
 
 # How the next parameters are chosen; left out: auto, which learns from the trials so far.
 # [sampler]
-# method = "random"                         # or gp, tpe, quasirandom, grid, ...
+# method = "auto"                           # or gp, tpe, quasirandom, random, grid, ...
 
 # How a command's numbers come back, if not by $TAUT_REPORT.
 # [results]

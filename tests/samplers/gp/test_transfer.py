@@ -124,3 +124,10 @@ def test_weights_by_hand() -> None:
     assert weights.tolist() == [1.0, 0.0]
     own = weigh([(np.zeros(12), np.ones(12))], (y, sure), y, np.random.default_rng(0))
     assert own.tolist() == [0.0]
+
+
+def test_where_there_is_nothing_to_choose() -> None:
+    space = Space(kind=choice(["a"]))
+    kept = [Kept(n=n, x={"kind": "a"}, y=[float(n)]) for n in range(6)]
+    past = Past.of(Content("old", space.to_json(), [Objective("loss")], kept), Objective("loss"))
+    assert portfolio((past,), space).tolist() == [[0.0]]

@@ -109,3 +109,8 @@ def test_slacks_that_are_just_broken_do_not_hide_the_others(count: int) -> None:
 
 def test_slacks_of_0() -> None:
     assert not signed_log(np.zeros(3)).any()
+
+
+def test_the_smallest_and_the_largest_number_together() -> None:
+    found = yeo_johnson(np.append(1e-160 * np.arange(1.0, 10.0), 1e150))
+    assert np.isfinite(found).all() and (np.diff(found) > 0.0).all()

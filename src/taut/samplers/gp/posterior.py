@@ -39,7 +39,7 @@ class Root:
         more.factor = np.zeros((n + m, n + m), order="F")
         more.factor[:n, :n] = self.factor
         more.factor[n:, :n] = side.T
-        more.factor[n:, n:] = _cholesky(corner, self.hyper.noise if noise is None else noise)[0]
+        more.factor[n:, n:] = _cholesky(corner, self.noise if noise is None else noise)[0]
         return more
 
     def cross(self, x: Floats) -> Floats:

@@ -102,7 +102,7 @@ def _good(past: Past, space: Space) -> Floats:
     unit, kept = space.encode(recoded.codes), list[int]()
     free = Geometry.of(space).free
     for i in rows.tolist():
-        if all(np.abs(unit[i, free] - unit[k, free]).max() > _APART for k in kept):
+        if all(np.abs(unit[i, free] - unit[k, free]).max(initial=0.0) > _APART for k in kept):
             kept.append(i)
         if len(kept) == _LEAST:
             break

@@ -8,6 +8,7 @@ from taut.space.prior import Floats
 
 __all__ = ["signed_log", "standardised", "yeo_johnson"]
 
+_TOP = 1e300  # what is further off is as far off
 _POWERS = np.linspace(-3.0, 3.0, 13)
 _FAR = 5.0  # times the distance from the best tenth to the median, above it, from where on a bad value counts by its logarithm's logarithm
 
@@ -61,7 +62,8 @@ def _drawn_in(y: Floats) -> Floats:
     spread = middle - good if middle > good else high - low
     if spread <= 0.0:
         return y
-    z = (y / top - middle) / spread
+    with np.errstate(over="ignore"):
+        z = np.minimum((y / top - middle) / spread, _TOP)
     return np.asarray(np.where(z > _FAR, _FAR + np.log1p(np.log1p(np.maximum(z - _FAR, 0.0))), z))
 
 
