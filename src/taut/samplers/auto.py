@@ -10,6 +10,7 @@ import numpy as np
 from taut.samplers.base import Codes, Numbers, Sampler
 from taut.samplers.geometry import Geometry
 from taut.samplers.gp import GPSampler
+from taut.samplers.gp.model import skill
 from taut.samplers.gp.sampler import exhausted
 from taut.samplers.history import History
 from taut.samplers.tpe import TPESampler
@@ -98,9 +99,9 @@ class AutoSampler(Sampler):
             )
         if trials < _FAIR:
             return _Plan(1.0, f"gp, a Gaussian process, for the first {_FAIR} trials")
-        skill = GPSampler(cost=self.cost).model(snapshot).skill
-        told = f"it explains {max(skill, 0.0):.0%} of the variance of losses that it was not shown"
-        share = float(np.clip(skill / _ENOUGH, _LEAST, 1.0))
+        explained = skill(history)
+        told = f"it explains {max(explained, 0.0):.0%} of the variance of losses that it was not shown"
+        share = float(np.clip(explained / _ENOUGH, _LEAST, 1.0))
         if share == 1.0 or self.cost is not None:
             return _Plan(1.0, f"gp, a Gaussian process: {told}")
         return _Plan(

@@ -10,6 +10,7 @@ parameter is there. Source: Rasmussen & Williams, Gaussian Processes for Machine
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -78,10 +79,10 @@ class Features:
 
 def distances(a: Floats, b: Floats) -> Floats:
     """(n, m) squared Euclidean distances between rows."""
-    square = a @ b.T
-    square *= -2.0
-    square += np.einsum("ij,ij->i", a, a)[:, None]
-    square += np.einsum("ij,ij->i", b, b)
+    ones = np.ones((max(len(a), len(b)), 1))  # |a|^2 - 2 a b + |b|^2 as one product of matrices
+    left = np.concatenate((-2.0 * a, np.einsum("ij,ij->i", a, a)[:, None], ones[: len(a)]), axis=1)
+    right = np.concatenate((b, ones[: len(b)], np.einsum("ij,ij->i", b, b)[:, None]), axis=1)
+    square: Floats = left @ right.T
     return np.maximum(square, 0.0, out=square)
 
 
@@ -105,7 +106,6 @@ def covariance(a: Floats, b: Floats, signal: float) -> Floats:
     square /= 3.0
     square += r
     square += 1.0
-    np.negative(r, out=r)
+    np.subtract(math.log(signal), r, out=r)
     square *= np.exp(r, out=r)
-    square *= signal
     return square

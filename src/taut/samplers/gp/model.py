@@ -19,7 +19,7 @@ from taut.samplers.gp.transfer import Source, weigh
 from taut.samplers.history import History
 from taut.space.prior import Bools, Floats
 
-__all__ = ["Model"]
+__all__ = ["Model", "skill"]
 
 _PROBABLY = math.log(0.5)
 _WALL = 10.0
@@ -99,6 +99,15 @@ class Model:
         return self._mixed(mean, unit, active), variance
 
     @property
+    def partial(self) -> bool:
+        """Whether scores speak of more than the improvement that is expected: of cost, or of beliefs."""
+        return self._purse is not None or self._beliefs.stated or self._unsure > 0.0
+
+    @property
+    def _unsure(self) -> float:
+        return min(max(1.0 - self.skill / _PREDICTS, 0.0), 1.0)
+
+    @property
     def trust(self) -> float:
         """The weight of earlier studies in what is expected, from 0 to 1."""
         return sum(weight for weight, _ in self._sources)
@@ -116,9 +125,8 @@ class Model:
         # piBO (Hvarfner et al., ICLR 2022, equation 6): what is believed fades with evidence.
         if self._beliefs.stated:
             total += _BELIEF / self._count * self._beliefs.log(unit, active)
-        unsure = min(max(1.0 - self.skill / _PREDICTS, 0.0), 1.0)
-        if unsure:
-            total += _CUSTOM / self._count * unsure * self._inside(unit, active)
+        if self._unsure:
+            total += _CUSTOM / self._count * self._unsure * self._inside(unit, active)
         if len(self._waiting):
             total[distances(x, self._waiting).min(axis=1) < _TOGETHER**2] = -np.inf
         return total
@@ -193,6 +201,13 @@ class Model:
         hyper = Hyper(np.full(count, 1.0 / (_SHARP**2 * count)), 1.0, 0.01)
         labels = np.repeat([0.0, 2.0], [len(x), len(crashes)])
         return Posterior(Root(np.concatenate((x, crashes)), hyper, self._features.group), labels, level=-1.0)
+
+
+def skill(history: History) -> float:
+    """That of a model of the (first) loss, without making one of all the rest."""
+    features, rows = Features.of(history.space), history.done
+    active = history.active(rows) if len(Geometry.of(history.space).conditional) else None
+    return learn(features, features.rows(history.unit(rows), active), history.loss[:, 0]).skill
 
 
 def _posterior(learned: Learned) -> Posterior:

@@ -44,7 +44,9 @@ class Root:
 
     def cross(self, x: Floats) -> Floats:
         """(n, m) covariances of the rows with the features x (m, p)."""
-        return covariance(self._scaled, x * self._scale, self.hyper.signal)
+        return covariance(
+            x * self._scale, self._scaled, self.hyper.signal
+        ).T  # column by column, as BLAS has it
 
     def left_out(self, y: Floats) -> tuple[Floats, Floats]:
         """Means and variances (n,) of each output y, had it been left out (Rasmussen & Williams, equation 5.12)."""

@@ -27,6 +27,7 @@ _TAG = 0x69  # so that no other sampler's numbers are these
 _CANDIDATES = 400  # scattered over the space after 100 trials; more while a look at one costs less, fewer when it costs more
 _FEWEST, _MOST = 0.3, 4.0  # times as many
 _GOLDEN = (5**0.5 - 1) / 2  # its multiples fill an interval evenly, however many there are
+_ELSEWHERE = 200  # looked at where the model expects nothing more
 _BEYOND = 0.2  # of the range of costs so far, in logarithms, that a front may grow by
 _NOTHING = -5.0  # log expected improvement, in standard deviations of the losses, that is as good as none
 _PROMISING = 5  # tried points that are looked around
@@ -108,10 +109,10 @@ class GPSampler(Sampler):
         chosen = np.empty((0, len(space)))
         for i, number in enumerate(numbers.tolist()):
             if not designed[i]:
-                rng = np.random.default_rng([seed, number, _TAG])
-                codes[i], worth[i] = self._best(history, number, chosen, rng)
+                model, rng = self._model(history, number, chosen), np.random.default_rng([seed, number, _TAG])
+                codes[i], worth[i] = _best(model, history, rng)
                 if explore and exhausted(worth[[i]], numbers[[i]])[0]:
-                    codes[i] = self._unknown(history, number, chosen, rng)
+                    codes[i] = _unknown(model, history, rng)
             chosen = np.concatenate((chosen, space.encode(codes[[i]])))
         part(space, seed, numbers, codes, snapshot)
         return codes, worth
@@ -136,34 +137,6 @@ class GPSampler(Sampler):
 
     def _model(self, history: History, number: int, chosen: Floats) -> Model:
         return Model(history, _scalar(history.loss, number), chosen, self._price(history, number))
-
-    def _best(
-        self, history: History, number: int, chosen: Floats, rng: np.random.Generator
-    ) -> tuple[Codes, float]:
-        """(d,) codes of the point with the best score, and the score."""
-        geometry = Geometry.of(history.space)
-        model = self._model(history, number, chosen)
-        scattered, effort = self._scattered(history, rng)
-        unit, worth = maximise(
-            model.score, geometry, scattered, model.best_first[:_PROMISING], model.taken, rng, effort
-        )
-        if worth < _NOTHING:  # perhaps for what is believed, or what it costs
-            worth = float(model.hope(*geometry.settle(np.concatenate((scattered, unit[None])))).max())
-        return np.asarray(geometry.codes(unit[None])[0]), worth
-
-    def _unknown(self, history: History, number: int, chosen: Floats, rng: np.random.Generator) -> Codes:
-        """(d,) codes of the allowed point of which the least is known."""
-        geometry, model = Geometry.of(history.space), self._model(history, number, chosen)
-        scattered, _ = self._scattered(history, rng)
-        unit, _ = maximise(model.ignorance, geometry, scattered, scattered[:_PROMISING], model.taken, rng)
-        return np.asarray(geometry.codes(unit[None])[0])
-
-    @staticmethod
-    def _scattered(history: History, rng: np.random.Generator) -> tuple[Floats, float]:
-        """Draws from the priors, and how much effort to spend on the search from them."""
-        space = history.space
-        effort = min(max(100.0 / len(history), _FEWEST), _MOST)
-        return space.encode(space.quantile(rng.random((int(_CANDIDATES * effort), len(space))))), effort
 
     def _costs(self, history: History) -> Floats:
         """(k,) what each complete trial cost; NaN where that is not known, or no cost."""
@@ -195,6 +168,30 @@ def exhausted(worth: Floats, numbers: Numbers) -> Bools:
     Ties are common (accuracies, a choice beside which nothing matters); a model that is sure of them would go on to try them.
     """
     return np.asarray((worth < _NOTHING) & (numbers % 2 == 1))
+
+
+def _best(model: Model, history: History, rng: np.random.Generator) -> tuple[Codes, float]:
+    """(d,) codes of the point with the best score, and the improvement that is expected of any point."""
+    geometry, effort = Geometry.of(history.space), min(max(100.0 / len(history), _FEWEST), _MOST)
+    scattered = _scattered(history.space, int(_CANDIDATES * effort), rng)
+    unit, worth = maximise(
+        model.score, geometry, scattered, model.best_first[:_PROMISING], model.taken, rng, effort
+    )
+    if worth < _NOTHING and model.partial:  # perhaps for what is believed, or what it costs
+        worth = float(model.hope(*geometry.settle(np.concatenate((scattered, unit[None])))).max())
+    return np.asarray(geometry.codes(unit[None])[0]), worth
+
+
+def _unknown(model: Model, history: History, rng: np.random.Generator) -> Codes:
+    """(d,) codes of a point of which little is known: of draws, since the least is known of the farthest corners."""
+    geometry = Geometry.of(history.space)
+    unit, active = geometry.settle(_scattered(history.space, _ELSEWHERE, rng))
+    return np.asarray(geometry.codes(unit[[model.ignorance(unit, active).argmax()]])[0])
+
+
+def _scattered(space: Space, count: int, rng: np.random.Generator) -> Floats:
+    """(count, d) draws from the priors, in the unit cube."""
+    return space.encode(space.quantile(rng.random((count, len(space)))))
 
 
 def _design(space: Space, seed: int, numbers: Numbers, good: Codes) -> Codes:

@@ -37,26 +37,28 @@ class Density:
     """The mixture; its last component is the prior, with the weight of one trial. total: trials and prior together.
 
     Kernels over numbers are normal, restricted to the range, and get narrower with n trials in d dimensions as
-    n^(-1/(d + 4)) (Scott's rate). They begin with a fifth of the range; where `adaptive`, with 1.4 standard deviations of the trials, the
+    n^(-1/(d + 4)) (Scott's rate). They begin with `width`, in ranges; where `adaptive`, with 1.4 standard deviations of the trials, the
     prior being counted as one of them: so a few good trials that agree in a parameter are followed closely there.
     Kernels over choices keep the share n / (n + c) for the trial's own value of c, and give the rest to the prior (a
     pseudocount of one for each value).
     """
 
-    def __init__(self, axes: Axes, prior: Prior, cloud: Cloud, adaptive: bool = False) -> None:
+    def __init__(
+        self, axes: Axes, prior: Prior, cloud: Cloud, adaptive: bool = False, width: float = _WIDTH
+    ) -> None:
         unit, active, weights = cloud
         self.axes = axes
         self.total = float(weights.sum()) + 1.0
         n = max(self.total - 1.0, 1.0)
-        single = _ADAPTED * _deviation(cloud) if adaptive else np.full(unit.shape[1], _WIDTH)
-        width = single * n ** (-1.0 / (len(axes.geometry.free) + 4))
+        single = _ADAPTED * _deviation(cloud) if adaptive else np.full(unit.shape[1], width)
+        widths = single * n ** (-1.0 / (len(axes.geometry.free) + 4))
         s = axes.smooth
         known = np.zeros((len(unit) + 1, len(s)), bool)  # the last row is the prior's
         known[:-1] = active[:, s]
         self._mean = np.tile(prior.mean, (len(known), 1))
         self._mean[known] = unit[:, s][known[:-1]]
-        self._std = np.where(known, width[s], prior.std)
-        self._rows = self._tables(prior, cloud, n, width)
+        self._std = np.where(known, widths[s], prior.std)
+        self._rows = self._tables(prior, cloud, n, widths)
         self._weights = np.append(weights, 1.0) / self.total
 
     def _tables(self, prior: Prior, cloud: Cloud, n: float, width: Floats) -> list[Floats]:

@@ -14,6 +14,10 @@ from taut.space.prior import Bools, Floats
 
 __all__ = ["Model"]
 
+_SHARP = 0.1  # width of kernels around trials that failed, and that did not: borders are sharper than valleys
+_RATHER = math.log(2.0)  # of -log probability of being sound
+_WALL = 10.0
+
 
 class Model:
     """The densities for one history; trials that are chosen later can be added to the bad one."""
@@ -28,7 +32,10 @@ class Model:
         self._sound: tuple[Density, Density] | None = None
         if len(parts.broken.numbers):
             sound, broken = (_cloud(history, part) for part in (parts.sound, parts.broken))
-            self._sound = Density(axes, axes.plain, sound), Density(axes, axes.plain, broken)
+            self._sound = (
+                Density(axes, axes.plain, sound, width=_SHARP),
+                Density(axes, axes.plain, broken, width=_SHARP),
+            )
 
     def sample(self, count: int, rng: np.random.Generator) -> Floats:
         """(count, d) points from the density of good trials."""
@@ -47,7 +54,9 @@ class Model:
         if self._sound is not None:
             sound, broken = self._sound
             odds = broken.log(unit, active) - sound.log(unit, active) + math.log(broken.total / sound.total)
-            score -= np.logaddexp(0.0, odds)
+            unsound = np.logaddexp(0.0, odds)
+            # Where it will rather fail, no ratio is large enough.
+            score -= np.where(unsound > _RATHER, _WALL * unsound, unsound)
         return score
 
     def add(self, codes: Floats) -> None:
