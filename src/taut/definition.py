@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from taut.errors import InputError
+from taut.fidelity import Fidelity
 from taut.space import Space
 from taut.space.expression import Expression
 
@@ -117,6 +118,7 @@ class Definition(msgspec.Struct, frozen=True):
 
     space: JSON form of the space (see `Space.to_json`); `Definition.parsed_space` builds it.
     retries: how often a trial whose worker died is started again.
+    fidelity: how far trials are taken, if their steps mean something to the study.
     warm_start: earlier studies whose trials inform this one.
     on: settings of the places where trials run (local, slurm, hyperqueue), as the file's `[on.*]` gives them.
     """
@@ -130,6 +132,7 @@ class Definition(msgspec.Struct, frozen=True):
     budget: Budget = Budget()
     sampler: Method = Method("auto")
     pruner: Method | None = None
+    fidelity: Fidelity | None = None
     retries: int = 3
     evaluation: Evaluation = Evaluation()
     on: dict[str, dict[str, Any]] = {}
@@ -174,6 +177,16 @@ class Definition(msgspec.Struct, frozen=True):
                 raise InputError(f"{value} must be above 0", ("budget", name))
         if budget.until is not None:
             _check_condition(budget.until, "budget", "until")
+        if self.fidelity is not None:
+            try:
+                self.fidelity.check()
+            except InputError as error:
+                raise error.under("pruner", "fidelity") from None
+            if self.fidelity.name in self.space:
+                raise InputError(
+                    f"{self.fidelity.name!r} is a parameter too; give one of the two another name",
+                    ("pruner", "fidelity", "name"),
+                )
         if not 0 <= self.retries <= 1000:
             raise InputError(f"{self.retries} must lie between 0 and 1000", ("retries",))
         if not 0 <= self.seed < 2**63:

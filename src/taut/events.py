@@ -22,6 +22,7 @@ __all__ = [
     "Closed",
     "Event",
     "Finished",
+    "Judged",
     "NewerFormat",
     "Opened",
     "Released",
@@ -86,7 +87,8 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started
 
     `c` is the end of the block of numbers that `n` was claimed with. `seen` is what the decision had
     read of other writers' logs: [writer, lines, writer, lines, ...], only what changed since this writer's
-    previous start; absent where the sampler looks at no history.
+    previous start; absent where the sampler looks at no history. `f` is the step up to which this attempt is to run, in a
+    study with a fidelity.
     """
 
     n: int
@@ -96,6 +98,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started
     c: int
     t: float
     seen: list[int] | msgspec.UnsetType = msgspec.UNSET
+    f: float | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 
@@ -107,6 +110,23 @@ class Reported(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="report
     s: float
     y: dict[str, float | None]
     t: float
+    v: Literal[1] = VERSION
+
+
+class Judged(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="judged"):
+    """The pruner wants attempt `a` of trial `n` to end at step `s`: for good, or to wait until it is promoted.
+
+    `since` is the step at which it was asked before, absent if it was not. `seen` is as in `Started`. What lets a trial go on
+    is not written down.
+    """
+
+    n: int
+    a: int
+    s: float
+    verdict: Literal["stop", "pause"]
+    t: float
+    since: float | msgspec.UnsetType = msgspec.UNSET
+    seen: list[int] | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 
@@ -129,6 +149,7 @@ class Released(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="releas
     (the user stopped the study, or the attempt never began). Blame is limited by `retries`. `kept` is true
     where the attempt has saved itself, so that the next one goes on from its checkpoint. `had` is how many seconds the
     attempt ran, where its own worker tells; `short` is true where they were not enough, since the job's time was over.
+    `at` is the step at which the trial waits until its pruner promotes it.
     """
 
     n: int
@@ -139,6 +160,7 @@ class Released(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="releas
     kept: bool | msgspec.UnsetType = msgspec.UNSET
     had: float | msgspec.UnsetType = msgspec.UNSET
     short: bool | msgspec.UnsetType = msgspec.UNSET
+    at: float | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 
@@ -149,7 +171,7 @@ class Closed(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="closed")
     v: Literal[1] = VERSION
 
 
-Event = Opened | Started | Reported | Finished | Released | Closed
+Event = Opened | Started | Reported | Judged | Finished | Released | Closed
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Event)

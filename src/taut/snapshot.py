@@ -19,8 +19,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from taut.curves import Curves
 from taut.definition import Definition, Earlier
-from taut.events import Closed, Event, Finished, Opened, Released, Reported, Started
+from taut.events import Closed, Event, Finished, Judged, Opened, Released, Reported, Started
 from taut.past import Content, Past
 from taut.releases import Releases, had
 from taut.space import Space
@@ -36,7 +37,7 @@ _STATES = {"complete": int(State.COMPLETE), "pruned": int(State.PRUNED), "failed
 
 
 class Reports(NamedTuple):
-    """Intermediate values of one metric, in the order read: columns of equal length."""
+    """Intermediate values of one metric: columns of equal length."""
 
     number: NDArray[np.int64]
     step: FloatArray
@@ -52,7 +53,10 @@ class Snapshot:
     claimed: the end of the highest block of numbers known to be claimed.
     first_start: when the first trial began. completed: trials in the order in which they were seen to be complete; a
     later attempt may have taken that back. seen: lines applied, by writer. fetch: what to call when a trial was chosen under a revision that is not known yet.
-    releases: attempts that ended without a result.
+    releases: attempts that ended without a result. curves: what trials reported on their way.
+    goals: for each trial that has one, an attempt and the step up to which it is to run. judged: for each trial that its
+    pruner wanted to end, that verdict; of the highest attempt in both. waiting: the trials that wait until their pruner
+    promotes them, and at which step.
     recall: what to call for the content of an earlier study, by its digest.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
@@ -81,11 +85,14 @@ class Snapshot:
         self._metrics: dict[str, FloatArray] = {}
         self._fresh_params: dict[int, dict[str, Any]] = {}
         self._fresh_values: dict[int, dict[str, float | None]] = {}
-        self._fresh_reports: list[Reported] = []
-        self._reports: dict[str, list[tuple[int, int, float, float, float]]] = {}
+        self.curves = Curves()
+        self.goals: dict[int, tuple[int, float]] = {}
+        self.judged: dict[int, Judged] = {}
+        self.waiting: dict[int, float] = {}
         self._past: tuple[list[Earlier], tuple[Past, ...]] = [], ()
         self._fold: dict[type, Callable[[int, Any], None]] = {
             Finished: self._on_finished,
+            Judged: self._on_judged,
             Released: self._on_released,
             Opened: self._on_opened,
             Closed: self._on_closed,
@@ -131,7 +138,7 @@ class Snapshot:
         fold = self._fold
         for event in events if len(starts) < len(events) else ():  # the order makes no difference
             if isinstance(event, Reported):  # by far the most frequent
-                self._fresh_reports.append(event)
+                self.curves.heard.append(event)
             elif type(event) in fold:
                 fold[type(event)](writer, event)
         self.seen[writer] = self.seen.get(writer, 0) + len(events)
@@ -169,6 +176,8 @@ class Snapshot:
         self._revision[n] = event.r
         self._started[n] = event.t
         self._fresh_params[n] = event.x
+        if isinstance(event.f, float):
+            self.goals[n] = event.a, event.f
         if self._ended[n] >= 0 or n in self.releases:
             self._judge(n)
         else:  # as `_move`, without the call
@@ -196,10 +205,16 @@ class Snapshot:
             self._errors.pop(n, None)
         if event.state == "complete":
             self.completed.append(n)
+        self.waiting.pop(n, None)
         counts, state, reached = self.counts, self._state, _STATES[event.state]  # as `_move`
         counts[state[n]] -= 1
         counts[reached] += 1
         state[n] = reached
+
+    def _on_judged(self, writer: int, event: Judged) -> None:
+        known = self.judged.get(event.n)
+        if known is None or (known.a, known.t, known.verdict) < (event.a, event.t, event.verdict):
+            self.judged[event.n] = event
 
     def _on_released(self, writer: int, event: Released) -> None:
         n = event.n
@@ -217,6 +232,7 @@ class Snapshot:
             self._ended[n] = -1
             self._fresh_values[n] = {}
         self._errors.pop(n, None)
+        self.waiting.pop(n, None)
         self._finished[n] = np.nan
         last, blamed = self.releases.last(n, attempt), self.releases.blamed(n)
         if last is None:
@@ -227,7 +243,9 @@ class Snapshot:
             self._move(n, State.FAILED)
         else:
             self._errors[n] = last.why
-            self._move(n, State.PAUSED if last.kept is True else State.WAITING)
+            if isinstance(last.at, float):
+                self.waiting[n] = last.at
+            self._move(n, State.PAUSED if last.kept is True or n in self.waiting else State.WAITING)
 
     def _move(self, n: int, state: State) -> None:
         self.counts[self._state[n]] -= 1
@@ -312,24 +330,18 @@ class Snapshot:
     @property
     def reported(self) -> tuple[str, ...]:
         """Names of all metrics with intermediate values."""
-        self._settle_reports()
-        return tuple(self._reports)
+        return tuple(dict.fromkeys(name for event in self.curves.heard for name in event.y))
 
     def reports(self, metric: str) -> Reports:
-        """Intermediate values of `metric`, those of attempts that count."""
-        self._settle_reports()
-        table = np.array(self._reports.get(metric, []), dtype=np.float64).reshape(-1, 5)
-        table = table[table[:, 1] == self.attempt[table[:, 0].astype(np.int64)]]
-        return Reports(table[:, 0].astype(np.int64), table[:, 2], table[:, 3], table[:, 4])
-
-    def _settle_reports(self) -> None:
-        for event in self._fresh_reports:
-            if event.n >= self.size:
-                self._grow(event.n + 1)
-            for name, value in event.y.items():
-                if value is not None:
-                    self._reports.setdefault(name, []).append((event.n, event.a, event.s, value, event.t))
-        self._fresh_reports = []
+        """Intermediate values of `metric` that count (see `Curves`), trial by trial; those that are no numbers left out."""
+        found = [
+            (n, event.s, value, event.t)
+            for n in self.curves.trials()
+            for event in self.curves.of(n)
+            if (value := event.y.get(metric)) is not None
+        ]
+        table = np.array(found, dtype=np.float64).reshape(-1, 4)
+        return Reports(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
 
     def _settle_params(self, space: Space) -> None:
         if len(self._codes) < self.size:

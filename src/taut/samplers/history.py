@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taut.samplers.base import Numbers
-from taut.samplers.slack import slacks
+from taut.slack import slacks
 from taut.snapshot import Snapshot
 from taut.space import Space
 from taut.space.prior import Bools, Floats
@@ -77,7 +77,9 @@ class History:
     def slack(self) -> Floats:
         if not self.snapshot.definition.subject_to:
             return np.empty((len(self.done), 0))
-        return slacks(self.snapshot)[self.done]
+        return slacks(self.snapshot.definition.subject_to, self.snapshot.values, self.snapshot.size)[
+            self.done
+        ]
 
     @cached_property
     def good(self) -> Bools:

@@ -11,9 +11,10 @@ from taut.definition import Definition, Objective
 from taut.events import Finished, Started
 from taut.metrics.pareto import losses
 from taut.samplers.history import History
-from taut.samplers.slack import slacks
+from taut.slack import slacks
 from taut.snapshot import Snapshot
 from taut.space import Space, uniform
+from taut.space.prior import Floats
 
 SPACE = Space(x=uniform(0, 1))
 NAN = float("nan")
@@ -29,9 +30,13 @@ def study(constraints: list[str], rows: list[dict[str, float | None]]) -> Snapsh
     return snapshot
 
 
+def of(snapshot: Snapshot) -> Floats:
+    return slacks(snapshot.definition.subject_to, snapshot.values, snapshot.size)
+
+
 def slack(text: str, rows: list[dict[str, float | None]]) -> list[list[float]]:
     """One list for each column."""
-    found: list[list[float]] = slacks(study([text], rows)).T.tolist()
+    found: list[list[float]] = of(study([text], rows)).T.tolist()
     return found
 
 
@@ -107,8 +112,8 @@ def test_any_size_is_finite() -> None:
 def test_long_texts_and_none() -> None:
     text = "+".join(["a"] * 90) + "<=" + "+".join(["a"] * 9)  # longer when it is written with blanks
     assert slack(text, ROWS) == [[81, 243, 162]]
-    assert slacks(study([], [])).shape == (0, 0) and slacks(study([], list(ROWS))).shape == (3, 0)
-    assert slacks(study(["a <= 1", "0 < b <= 1"], [])).shape == (0, 3)
+    assert of(study([], [])).shape == (0, 0) and of(study([], list(ROWS))).shape == (3, 0)
+    assert of(study(["a <= 1", "0 < b <= 1"], [])).shape == (0, 3)
 
 
 WORDS = ["a <= 2", "a < 2", "b >= 2", "b > a", "1 < a <= 2", "a == b", "a / b <= 1", "a in [1, 3]"]

@@ -1,0 +1,66 @@
+"""What trials reported on their way, as one curve for each: values by step.
+
+A trial may have been run by several attempts, of which some go on from a checkpoint and some begin again, and one that was
+taken for dead may still be talking. So of each step the highest attempt's word counts, and of an earlier attempt only what lies
+before the first step of a later one. A step that an attempt reports twice has its later values. Steps may come in any order.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from taut.events import Reported
+
+__all__ = ["Curves"]
+
+
+class Curves:
+    """The reports of a study. heard: all of them in the order in which they were read, for those who keep count."""
+
+    def __init__(self) -> None:
+        self.heard: list[Reported] = []
+        self._trials: dict[int, list[Reported]] = {}
+        self._sorted = 0
+
+    def of(self, n: int) -> list[Reported]:
+        """The reports of trial `n` that count, by step."""
+        return _counting(self._rows(n))
+
+    def last(self, n: int) -> Reported | None:
+        """The report of trial `n` at its furthest step."""
+        rows = self._rows(n)
+        if not rows:
+            return None
+        if len(rows) == 1 or (rows[-1].a == rows[0].a and _forwards(rows[-2:])):
+            return rows[-1] if _forwards(rows) else _counting(rows)[-1]
+        return _counting(rows)[-1]
+
+    def trials(self) -> list[int]:
+        """The trials that have reported."""
+        self._sort()
+        return list(self._trials)
+
+    def _rows(self, n: int) -> list[Reported]:
+        self._sort()
+        return self._trials.get(n, [])
+
+    def _sort(self) -> None:
+        for event in self.heard[self._sorted :]:
+            self._trials.setdefault(event.n, []).append(event)
+        self._sorted = len(self.heard)
+
+
+def _forwards(rows: list[Reported]) -> bool:
+    return all(one.s < two.s and one.a == two.a for one, two in itertools.pairwise(rows))
+
+
+def _counting(rows: list[Reported]) -> list[Reported]:
+    if _forwards(rows):
+        return rows
+    found: dict[float, Reported] = {}
+    until = float("inf")
+    for attempt in sorted({event.a for event in rows}, reverse=True):
+        steps = {event.s: event for event in sorted((e for e in rows if e.a == attempt), key=lambda e: e.t)}
+        found.update({step: event for step, event in steps.items() if step < until})
+        until = min(until, *steps)
+    return [found[step] for step in sorted(found)]

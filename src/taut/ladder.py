@@ -1,0 +1,143 @@
+"""What trials had reached at certain steps, the rungs: the table that pruners compare trials by, and samplers learn from.
+
+A trial is on a rung from its first report at that step or a later one on; the value there is what that report says. What a
+complete trial told in the end stands on the last rung.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taut.definition import Definition
+from taut.events import Reported
+from taut.slack import slacks
+from taut.snapshot import Snapshot
+from taut.space.prior import Floats
+from taut.trial import State
+from taut.verdict import needed
+
+__all__ = ["Ladder"]
+
+_Key = tuple[tuple[float, ...], tuple[str, ...]]
+
+
+class Ladder:
+    """Use `Ladder.of(snapshot, rungs)`, which keeps it and reads only what is new.
+
+    rungs: (R,) steps, growing. Rows are trials.
+    """
+
+    _known: ClassVar[weakref.WeakKeyDictionary[Snapshot, dict[_Key, Ladder]]] = weakref.WeakKeyDictionary()
+
+    def __init__(self, rungs: Sequence[float], definition: Definition) -> None:
+        self.rungs: Floats = np.array(rungs)
+        self._signs = [1.0 if objective.minimize else -1.0 for objective in definition.objectives]
+        self._conditions = definition.subject_to
+        self._names = needed(definition)
+        names = self._names
+        self._table = np.full((0, len(rungs), len(names)), np.nan)
+        self._top: list[int] = []  # of each trial, how many rungs it is on
+        self._last: list[tuple[int, float]] = []  # of each trial, the attempt and step that were read last
+        self._read = self._ended = 0
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, rungs: Sequence[float]) -> Ladder:
+        definition = snapshot.definition
+        key = tuple(rungs), tuple(definition.subject_to)
+        ladders = cls._known.setdefault(snapshot, {})
+        ladder = ladders.get(key)
+        if ladder is None:
+            ladder = ladders[key] = cls(rungs, definition)
+        ladder._update(snapshot)
+        return ladder
+
+    def __len__(self) -> int:
+        return len(self._top)
+
+    def height(self, n: int) -> int:
+        """How many rungs trial `n` is on."""
+        return self._top[n] if n < len(self._top) else 0
+
+    @property
+    def heights(self) -> NDArray[np.int64]:
+        """(n,) how many rungs each trial is on."""
+        return np.array(self._top, np.int64)
+
+    def raw(self, name: str) -> Floats:
+        """(n, R) a metric on every rung; NaN where a trial is not, or the metric was no number there."""
+        found: Floats = self._table[: len(self), :, self._names.index(name)]
+        return np.where(np.isinf(found), np.nan, found)
+
+    @property
+    def losses(self) -> Floats:
+        """(n, R, m) the objectives, less is better: NaN where a trial is not, infinite where it had no number."""
+        columns = self._table[: len(self), :, : len(self._signs)] * self._signs
+        return np.where(np.isinf(columns), np.inf, columns)
+
+    def slacks(self, rung: int) -> Floats:
+        """(n, c) the constraints as far as they are known on a rung, kept where at most 0 (see `taut.slack`)."""
+        return slacks(self._conditions, lambda name: self.raw(name)[:, rung], len(self))
+
+    def _update(self, snapshot: Snapshot) -> None:
+        heard = snapshot.curves.heard
+        for event in heard[self._read :]:
+            n = event.n
+            if n >= len(self._top):
+                self._grow(n + 1)
+            attempt, step = self._last[n]
+            if (step == -np.inf or event.a == attempt) and event.s > step:
+                self._climb(n, event)
+                self._last[n] = event.a, event.s
+            else:
+                self._again(snapshot, n)
+        self._read = len(heard)
+        for n in snapshot.completed[self._ended :]:
+            if n >= len(self._top):
+                self._grow(n + 1)
+            self._finish(snapshot, n)
+        self._ended = len(snapshot.completed)
+
+    def _climb(self, n: int, event: Reported) -> None:
+        top, count = self._top[n], len(self.rungs)
+        if top == count or event.s < self.rungs[top]:
+            return
+        reached = int(np.searchsorted(self.rungs, event.s, side="right"))
+        values = [_number(event.y.get(name, np.nan)) for name in self._names]
+        self._table[n, top:reached] = values
+        self._top[n] = reached
+
+    def _again(self, snapshot: Snapshot, n: int) -> None:
+        """A trial whose reports came out of order, or from more than one attempt."""
+        self._table[n], self._top[n] = np.nan, 0
+        counting = snapshot.curves.of(n)
+        for event in counting:
+            self._climb(n, event)
+        # Whatever comes next is out of order, too, unless this attempt's word is the last and all there is.
+        self._last[n] = (counting[-1].a, counting[-1].s)
+        if any(event.a != counting[-1].a for event in counting):
+            self._last[n] = -1, counting[-1].s
+        self._finish(snapshot, n)
+
+    def _finish(self, snapshot: Snapshot, n: int) -> None:
+        if n < snapshot.size and snapshot.state[n] == State.COMPLETE:
+            self._table[n, -1] = [snapshot.values(name)[n] for name in self._names]
+            self._top[n] = len(self.rungs)
+
+    def _grow(self, size: int) -> None:
+        more = size - len(self._top)
+        self._top += [0] * more
+        self._last += [(0, -np.inf)] * more
+        if size > len(self._table):
+            table = np.full((max(64, 2 * size), *self._table.shape[1:]), np.nan)
+            table[: len(self._table)] = self._table
+            self._table = table
+
+
+def _number(value: float | None) -> float:
+    """Infinite where a trial reported that it has no number."""
+    return np.inf if value is None else value

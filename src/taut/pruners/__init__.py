@@ -1,0 +1,1 @@
+"""Who goes on, who stops, and who waits until it is promoted: pure functions of a snapshot."""
