@@ -27,7 +27,7 @@ import numpy as np  # noqa: E402
 import taut  # noqa: E402
 from taut.events import Finished, Opened, Released, Started  # noqa: E402
 from taut.log import LogReader  # noqa: E402
-from taut.opening import make_sampler  # noqa: E402
+from taut.opening import make_proposals  # noqa: E402
 from taut.verify import verify  # noqa: E402
 
 WORKERS = 8
@@ -123,7 +123,7 @@ def examine(path: Path, side: Path, trials: int, deaths: dict[int, float], kills
         numbers = [told.number for told in acknowledged]
         assert len(numbers) == len(set(numbers)), "a number was acknowledged twice"
 
-    checked = verify(path, make_sampler)
+    checked = verify(path, make_proposals)
     assert checked.good, (checked.differences[:3], checked.damaged)
     waits, started = taken_over(path, trials, deaths)
     assert all(wait > 0 for _, wait in waits), f"taken from the living: {waits}"

@@ -17,7 +17,7 @@ import taut
 from handmade import hello, write
 from storm import storm
 from taut.errors import LogError
-from taut.opening import make_sampler
+from taut.opening import make_proposals
 from taut.trial import State
 from taut.verify import verify
 
@@ -72,7 +72,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_write(disk: Path) -> None:
 
     before = taut.Study(path)
     assert before.snapshot.n_finished == recorded
-    assert before.store.journal.problems == [] and verify(path, make_sampler).torn == []
+    assert before.store.journal.problems == [] and verify(path, make_proposals).torn == []
 
     (disk / "study" / "log" / "0000.jsonl").stat()
     subprocess.run(["mount", "-o", "remount,size=2m", str(disk)], check=True)
@@ -83,7 +83,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_write(disk: Path) -> None:
     study.close()
     after = taut.Study(path)
     assert after.snapshot.n_finished == recorded + 1 and after.best.values == {"loss": 1.0}
-    assert verify(path, make_sampler).good
+    assert verify(path, make_proposals).good
 
 
 def test_a_disk_without_room_for_a_study(disk: Path) -> None:
@@ -217,7 +217,7 @@ def test_cut_at_every_byte_of_its_last_record(log: Path) -> None:
         assert study.store.journal.problems == []
         assert study.snapshot.counts[State.COMPLETE] == 1 + known
         assert study.snapshot.counts[State.RUNNING] == 1 - known
-        assert len(verify(log.parent.parent, make_sampler).torn) == (last < end < len(whole))
+        assert len(verify(log.parent.parent, make_proposals).torn) == (last < end < len(whole))
         log.write_bytes(whole)
 
 
@@ -233,7 +233,7 @@ def test_after_the_cut_the_study_is_finished_exactly(log: Path, cut: int) -> Non
     study.run(lambda x: x)
     study.close()
     assert taut.Study(path).snapshot.counts[State.COMPLETE] == 5
-    assert verify(path, make_sampler).good
+    assert verify(path, make_proposals).good
     assert log.read_bytes() == whole[: log.stat().st_size]  # nobody writes into the file of another
 
 
@@ -249,9 +249,9 @@ def test_a_flipped_byte_anywhere(log: Path) -> None:
         line = whole.count(b"\n", 0, position) + 1
         if problems:
             assert problems[0].file == "log/0000.jsonl" and problems[0].line == line
-            assert not verify(path, make_sampler).good
+            assert not verify(path, make_proposals).good
         else:
-            assert len(trials) == 2 or verify(path, make_sampler).torn
+            assert len(trials) == 2 or verify(path, make_proposals).torn
         log.write_bytes(whole)
 
 

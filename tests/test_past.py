@@ -20,7 +20,7 @@ from processes import begin, output, script
 from taut import earlier
 from taut.definition import Definition, Earlier, Objective
 from taut.errors import InputError, StudyError
-from taut.opening import make_sampler
+from taut.opening import make_proposals
 from taut.past import Content, Kept, Past, Recoded
 from taut.samplers import registry
 from taut.study import Study
@@ -70,7 +70,7 @@ def new(path: str | None = "new", warm_start: Any = "old", **options: Any) -> St
 
 def proven(path: str | Path) -> int:
     """The suggestions of a study that were derived again, all the same."""
-    found = verify(Path(path), make_sampler)
+    found = verify(Path(path), make_proposals)
     assert found.good and not found.differences, found
     return found.suggestions
 
@@ -264,7 +264,7 @@ def test_verify_finds_what_is_missing_or_damaged(harm: str) -> None:
     else:
         kept.write_bytes(kept.read_bytes().replace(b'"n":3', b'"n":4'))
     with pytest.raises(StudyError, match=harm):
-        verify(Path("new"), make_sampler)
+        verify(Path("new"), make_proposals)
 
 
 # ------------------------------------------------------------------ changes

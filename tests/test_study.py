@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 import taut
 from processes import begin, output, script
 from taut.metrics.pareto import non_dominated
-from taut.opening import make_sampler
+from taut.opening import make_proposals
 from taut.trial import State
 from taut.verify import verify
 
@@ -71,7 +71,7 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def good(folder: Path) -> bool:
-    found = verify(folder, make_sampler)
+    found = verify(folder, make_proposals)
     return found.good and not found.torn
 
 

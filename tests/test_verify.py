@@ -18,7 +18,7 @@ import taut
 from processes import begin, output, script, until
 from taut.errors import StudyError
 from taut.events import Event, Finished, Started, decode, encode
-from taut.opening import make_sampler
+from taut.opening import make_proposals
 from taut.samplers import registry
 from taut.verify import Verification, verify
 
@@ -74,7 +74,7 @@ def path(recorded: Path, tmp_path: Path) -> Path:
 
 
 def check(path: Path) -> Verification:
-    return verify(path, make_sampler)
+    return verify(path, make_proposals)
 
 
 def edit(path: Path, change: Callable[[Event], Event]) -> int:

@@ -14,7 +14,7 @@ import pytest
 
 import taut
 from processes import alive, begin, output, reap, script, until
-from taut.opening import make_sampler
+from taut.opening import make_proposals
 from taut.trial import TrialRecord
 from taut.verify import verify
 
@@ -101,7 +101,7 @@ def test_sequential_holds_over_several_workers(how: str, tmp_path: Path) -> None
     times = spans(records)
     assert len(times) == 14 and all(times[n][0] >= times[n - 1][1] for n in range(1, 14))
     assert len({record.worker for record in records}) == 2, "one of the two starved"
-    assert verify(path, make_sampler).good
+    assert verify(path, make_proposals).good
 
 
 @pytest.mark.parametrize("how", ["1", "work", "2"])
@@ -114,7 +114,7 @@ def test_the_count_is_exact_over_several_workers(how: str, tmp_path: Path) -> No
     times = spans(records)
     assert len(times) == 61 and busiest(times) >= 3
     assert {record.attempts for record in records} == {1}
-    found = verify(path, make_sampler)
+    found = verify(path, make_proposals)
     assert found.good and found.suggestions == 61
 
 
@@ -170,7 +170,7 @@ class Long:
         assert output(begin(self.program, self.folder, self.workers, self.kind)) == "8\n"
         study = taut.Study(self.folder / "s")
         assert [trial.state for trial in study.trials] == ["complete"] * 8
-        assert verify(self.folder / "s", make_sampler).good
+        assert verify(self.folder / "s", make_proposals).good
         return study
 
 
@@ -259,7 +259,7 @@ def test_a_killed_worker_takes_its_processes_along_and_its_trials_are_taken_over
         assert max(seen.values()) < 10.0 and {2, 3} <= set(seen)
         assert [trial.state for trial in study.trials] == ["complete"] * 8
         assert [study.trials[n].attempts for n in (2, 3)] == [2, 2]
-        assert verify(tmp_path / "s", make_sampler).good
+        assert verify(tmp_path / "s", make_proposals).good
 
 
 def test_a_stopped_worker_keeps_its_trial_and_tells_it_later(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ class AskTell:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.reaper = Reaper(store)
+        # Whether somebody who tells by number has looked how far the trial was to run, its trial knows.
+        self._out: weakref.WeakValueDictionary[tuple[int, int], Trial] = weakref.WeakValueDictionary()
 
     def ask(self, count: int) -> list[Trial]:
         """Up to `count` trials; fewer where the budget ends. Raises `StudyError` if there is none at all."""
@@ -46,10 +49,22 @@ class AskTell:
         """The live trials of a decision. Their parameters are the user's own copy."""
         store, attempt, seed = self._store, start.attempt, self._store.snapshot.definition.seed
         own = own_copy if store.snapshot.space.holds_lists else dict
-        return [
-            Trial(n, attempt, own(params), self, seed, store.trial_directory(n))
-            for n, params in zip(start.numbers, start.params, strict=True)
+        trials = [
+            Trial(
+                n,
+                attempt,
+                own(params),
+                self,
+                seed,
+                store.trial_directory(n),
+                goal,
+                store.step_before(n, attempt),
+            )
+            for n, params, goal in zip(start.numbers, start.params, start.goals, strict=True)
         ]
+        if store.proposals.pruner is not None:
+            self._out.update({(trial.number, attempt): trial for trial in trials})
+        return trials
 
     def tell_all(
         self, trials: Sequence[Trial | int], values: Sequence[Mapping[str, Any]], error: str | None = None
@@ -68,7 +83,10 @@ class AskTell:
                 raise InputError(f"trial {number} was paused; its next attempt tells how it went", ("trial",))
             if number in ended or self.told(number, attempt):
                 raise InputError(f"trial {number} was told before; what was told first stands", ("trial",))
-            ended[number] = Ended(number, attempt, verdict(self._store.must, metrics, error))
+            pruned = error is None and self._store.ends_early(number, attempt)
+            live = trial if isinstance(trial, Trial) else self._out.get((number, attempt))
+            aimed = live is not None and live.aimed
+            ended[number] = Ended(number, attempt, verdict(self._store.must, metrics, error, pruned), aimed)
         if ended:
             self._store.finish(list(ended.values()))
         for trial in trials:
@@ -76,9 +94,10 @@ class AskTell:
                 trial.told = True
 
     def told(self, number: int, attempt: int) -> bool:
-        """Whether this attempt has its result."""
+        """Whether this attempt has its result, or waits on a rung with what it had there."""
         snapshot = self._store.snapshot
-        return number < snapshot.size and snapshot.ended(number, attempt)
+        waits = number in snapshot.waiting and snapshot.attempt[number] == attempt
+        return waits or (number < snapshot.size and snapshot.ended(number, attempt))
 
     def _identify(self, trial: Trial | int) -> tuple[int, int]:
         if isinstance(trial, Trial) and trial.speaks_to(self):
@@ -99,7 +118,8 @@ class AskTell:
             self._store.report(trial.number, trial.attempt, step, numbers(values))
 
     def should_stop(self, trial: Trial) -> bool:
-        return False
+        with self._store.lock:
+            return self._store.stops(trial.number, trial.attempt)
 
     def should_checkpoint(self, trial: Trial) -> bool:
         return self._store.walltime.leaving() is not None

@@ -17,6 +17,8 @@ import numpy as np
 
 from taut.duration import in_words
 from taut.forecast import upper
+from taut.pruners.base import Judgement, Pruner
+from taut.pruners.broken import broken
 from taut.samplers.base import Sampler
 from taut.snapshot import Snapshot
 from taut.space import Space
@@ -24,7 +26,18 @@ from taut.space.expression import Expression
 from taut.spells import spells
 from taut.trial import State
 
-__all__ = ["Claim", "Decision", "Done", "Hands", "Proposals", "Start", "Wait", "decide"]
+__all__ = [
+    "Claim",
+    "Decision",
+    "Done",
+    "Hands",
+    "Proposals",
+    "Start",
+    "Wait",
+    "decide",
+    "judge",
+    "promotable",
+]
 
 _AHEAD = 256  # trials whose parameters are worked out at once, at most
 _NEARLY = 0.9  # of the time that a trial had before may be enough for it
@@ -33,12 +46,14 @@ _NEARLY = 0.9  # of the time that a trial had before may be enough for it
 class Start(NamedTuple):
     """Start `attempt` of each of these trials; an attempt above 0 has to be claimed first.
 
-    More than one only where none of them would be chosen otherwise for knowing the others.
+    More than one only where none of them would be chosen otherwise for knowing the others. goals: the step up to which each is
+    to run; None where a study knows nothing of steps.
     """
 
     numbers: Sequence[int]
     attempt: int
     params: Sequence[dict[str, Any]]
+    goals: Sequence[float | None]
 
 
 class Claim(NamedTuple):
@@ -85,14 +100,17 @@ class Hands(NamedTuple):
 
 
 class Proposals:
-    """A sampler at work: the parameters of trials by their numbers.
+    """A sampler and a pruner at work: the parameters of trials by their numbers.
 
     Where the sampler looks at no history, proposals are worked out many at once and kept; that changes
     the cost and not the answer.
     """
 
-    def __init__(self, sampler: Sampler, space: Space) -> None:
+    def __init__(self, sampler: Sampler, space: Space, pruner: Pruner | None = None) -> None:
         self.sampler = sampler
+        self.pruner = pruner
+        self.informed = sampler.uses_history or pruner is not None
+        """Whether decisions depend on other trials."""
         cells = sampler.limit(space)
         self.limit = math.inf if cells is None else cells
         self._space: Space | None = None
@@ -162,24 +180,33 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
             return Done(
                 f"the {in_words(left)} left in this job are too short: 95 % of trials take less than {in_words(needs)}"
             )
-    some = (
-        snapshot.counts[State.WAITING] or snapshot.counts[State.PAUSED]
-    )  # usually not, and this is asked for each trial
+    waiting = snapshot.waiting
+    # Usually there are none, and this is asked for each trial.
+    some = snapshot.counts[State.WAITING] or snapshot.counts[State.PAUSED] > len(waiting)
     for n in snapshot.where(State.WAITING, State.PAUSED).tolist() if some else ():
         attempt = snapshot.next_attempt(n)
-        if n >= limit or (n, attempt) in hands.taken or not _open(snapshot, n, hands.batch):
+        if n in waiting or n >= limit or (n, attempt) in hands.taken or not _open(snapshot, n, hands.batch):
             continue
         if snapshot.state[n] == State.PAUSED or left >= _again(snapshot.releases.fell_short(n), hands.whole):
-            return Start([n], attempt, [snapshot.params(n) or proposals.params(snapshot, n)])
+            return _start(
+                snapshot, proposals, [n], attempt, [snapshot.params(n) or proposals.params(snapshot, n)]
+            )
+    promoted = _promotable(snapshot, proposals, limit)
+    for n in promoted:
+        attempt = snapshot.next_attempt(n)
+        if (n, attempt) not in hands.taken:
+            return _start(snapshot, proposals, [n], attempt, [snapshot.params(n) or {}])
+    if snapshot.n_finished + len(waiting) >= limit and not promoted:
+        return Done(f"all {limit:.0f} trials are decided: {len(waiting)} were not promoted any further")
     limit = min(limit, hands.within)
     if hands.held:
         if not _open(snapshot, hands.held[0], hands.batch):
             return Wait("the batch before is not finished")
         if hands.free == 1 or hands.batch or proposals.sampler.uses_history:
             n = hands.held[0]
-            return Start([n], 0, [proposals.params(snapshot, n)])
+            return _start(snapshot, proposals, [n], 0, [proposals.params(snapshot, n)])
         chosen = list(itertools.islice(hands.held, hands.free))
-        return Start(chosen, 0, proposals.many(snapshot, chosen))
+        return _start(snapshot, proposals, chosen, 0, proposals.many(snapshot, chosen))
     if hands.frontier < limit:
         if _open(snapshot, hands.frontier, hands.batch):
             return Claim(limit)
@@ -187,6 +214,43 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     if hands.within < math.inf:
         return Done("its batch is complete")
     return Wait("the last trials are with other workers", idle=True)
+
+
+def judge(snapshot: Snapshot, proposals: Proposals, number: int, since: float) -> Judgement:
+    """Whether the running trial `number` goes on after its latest report; it was judged before at step `since`."""
+    if proposals.pruner is None:
+        return Judgement.GO
+    if snapshot.definition.subject_to and broken(snapshot, number):
+        return Judgement.STOP
+    return proposals.pruner.judge(snapshot, number, since)
+
+
+def promotable(snapshot: Snapshot, proposals: Proposals) -> Sequence[int]:
+    """Which of the trials that wait on a rung may go on, the first one first."""
+    trials = snapshot.definition.budget.trials
+    return _promotable(
+        snapshot, proposals, proposals.limit if trials is None else min(trials, proposals.limit)
+    )
+
+
+def _promotable(snapshot: Snapshot, proposals: Proposals, limit: float) -> Sequence[int]:
+    if proposals.pruner is None or not snapshot.waiting:
+        return ()
+    closing = snapshot.size >= limit and not snapshot.counts[State.RESERVED]
+    return [n for n in proposals.pruner.promotable(snapshot, closing) if n < limit]
+
+
+def _start(
+    snapshot: Snapshot,
+    proposals: Proposals,
+    numbers: Sequence[int],
+    attempt: int,
+    params: Sequence[dict[str, Any]],
+) -> Start:
+    pruner, fidelity = proposals.pruner, snapshot.definition.fidelity
+    if pruner is not None:
+        return Start(numbers, attempt, params, [pruner.goal(snapshot, n) for n in numbers])
+    return Start(numbers, attempt, params, [None if fidelity is None else fidelity.max] * len(numbers))
 
 
 def _again(short: float, whole: float) -> float:
@@ -238,4 +302,5 @@ def _open(snapshot: Snapshot, n: int, batch: int) -> bool:
     if not batch:
         return True
     first = n // batch * batch
-    return first <= snapshot.size and bool((snapshot.state[:first] >= State.COMPLETE).all())
+    open_ = np.flatnonzero(snapshot.state[:first] < State.COMPLETE).tolist()
+    return first <= snapshot.size and all(n in snapshot.waiting for n in open_)

@@ -14,6 +14,8 @@ import msgspec
 from taut.definition import Budget, Definition, Earlier, Method, Objective
 from taut.errors import InputError, nearest
 from taut.space import Space
+from taut.studyfile.pruner import pruning
+from taut.studyfile.table import Table
 
 __all__ = ["definer", "hours_of", "mode_of", "place_of", "whole"]
 
@@ -29,6 +31,7 @@ def definer(
     trials: int | None,
     until: str | None,
     sampler: str | Mapping[str, Any] | None,
+    pruner: str | Mapping[str, Any] | None,
     seed: int | None,
     retries: int | None,
     warm_start: Any,
@@ -53,6 +56,7 @@ def definer(
         "objectives": objectives or None,
         "subject_to": _texts("subject_to", subject_to) or None,
         "sampler": None if sampler is None else _method(sampler),
+        **_pruner(pruner),
         "seed": None if seed is None else whole("seed", seed, 0),
         "retries": None if retries is None else whole("retries", retries, 0),
         "warm_start": None if warm_start is None else _earlier(warm_start),
@@ -134,6 +138,19 @@ def _earlier(given: Any) -> list[Earlier]:
             )
         found.append(Earlier(text, place=os.path.abspath(os.path.expanduser(text))))
     return found
+
+
+def _pruner(given: Any) -> dict[str, Any]:
+    if given is None:
+        return {}
+    values = {"method": given} if isinstance(given, str) else given
+    if not isinstance(values, Mapping):
+        raise InputError(
+            f'{given!r} names no pruner; use "median", or {{"method": "asha", "fidelity": {{"name": "epoch", "max": 27}}}}',
+            ("pruner",),
+        )
+    method, fidelity = pruning(Table(values, ("pruner",)))
+    return {"pruner": method, "fidelity": fidelity}
 
 
 def _method(sampler: str | Mapping[str, Any]) -> Method:

@@ -8,9 +8,11 @@ from pathlib import Path
 import msgspec
 
 from taut.clock import Clock
+from taut.decide import Proposals
 from taut.definition import Definition, Earlier
 from taut.errors import InputError
 from taut.journal import FileJournal, Journal, MemoryJournal
+from taut.pruners import registry as pruners
 from taut.samplers import registry
 from taut.samplers.base import Sampler
 from taut.snapshot import Snapshot
@@ -18,7 +20,7 @@ from taut.space import Space
 from taut.store import Store
 from taut.walltime import Walltime
 
-__all__ = ["make_sampler", "open_store"]
+__all__ = ["make_proposals", "make_sampler", "open_store"]
 
 
 def open_store(
@@ -68,11 +70,11 @@ def open_store(
             )
         _check(new)
         new = settled(new, None)
-        return Store(journal, Snapshot(new), make_sampler, clock, path is None, Walltime.here())
+        return Store(journal, Snapshot(new), make_proposals, clock, path is None, Walltime.here())
     snapshot = Snapshot(known[0])
     for definition in known[1:]:
         snapshot.revise(definition)
-    store = Store(journal, snapshot, make_sampler, clock, walltime=Walltime.here())
+    store = Store(journal, snapshot, make_proposals, clock, walltime=Walltime.here())
     (store.propose if hold else store.revise)(change)
     store.refresh()
     return store
@@ -80,7 +82,19 @@ def open_store(
 
 def _check(definition: Definition) -> None:
     definition.check()
-    make_sampler(definition, definition.parsed_space())
+    make_proposals(definition, definition.parsed_space())
+
+
+def make_proposals(definition: Definition, space: Space) -> Proposals:
+    """The sampler and the pruner that a definition asks for, checked against the study."""
+    pruner = None if definition.pruner is None else pruners.make(definition.pruner).settled(definition)
+    if pruner is not None and pruner.needs_fidelity and definition.fidelity is None:
+        raise InputError(
+            f"{definition.pruner.method} compares trials at steps that it has to know; add, for instance, "  # type: ignore[union-attr]
+            'fidelity = { name = "epoch", min = 1, max = 27 }',
+            ("pruner", "fidelity"),
+        )
+    return Proposals(make_sampler(definition, space), space, pruner)
 
 
 def make_sampler(definition: Definition, space: Space) -> Sampler:
@@ -95,6 +109,11 @@ def _check_change(path: Path | None, now: Definition, wanted: Definition) -> Non
     if wanted.objectives != now.objectives:
         raise InputError(
             f"{path} is there to {_aim(now)}, not to {_aim(wanted)}; use another directory for another aim"
+        )
+    if now.fidelity is not None and wanted.fidelity != now.fidelity:
+        raise InputError(
+            f"{path} takes its trials to {now.fidelity.told(now.fidelity.max)}; use another directory for another fidelity",
+            ("pruner", "fidelity"),
         )
     if wanted.seed != now.seed:
         raise InputError(

@@ -12,18 +12,21 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from taut import checkpoints
 from taut.clock import Clock
-from taut.decide import Claim, Done, Hands, Proposals, Start, Wait, decide
+from taut.decide import Claim, Done, Hands, Proposals, Start, Wait, decide, judge
 from taut.definition import Definition, Evaluation
 from taut.duration import in_words
+from taut.endings import ordered, rung_of
 from taut.errors import StudyError
-from taut.events import Event, Finished, Released, Reported, Started
+from taut.events import Event, Finished, Judged, Released, Reported, Started
 from taut.journal import Journal
-from taut.samplers.base import Sampler
+from taut.pruners.base import Judgement
 from taut.snapshot import Snapshot
 from taut.space import Space
 from taut.trial import State
@@ -48,6 +51,7 @@ class Ended(msgspec.Struct, frozen=True):
     number: int
     attempt: int
     verdict: Verdict
+    aimed: bool = False  # whether it has looked up to which step it was to run
 
 
 class Store:
@@ -57,7 +61,7 @@ class Store:
     held: trial numbers that this process has claimed and not used. taken: attempts that are known to be claimed by
     others, by (number, attempt): by which writer, and since when that is known. pinned: what trials must run for
     this process to start any; None if it does not matter.
-    make_sampler: builds the sampler that a definition asks for. saved: whether the journal has the
+    make: builds the sampler and the pruner that a definition asks for. saved: whether the journal has the
     definition; if not, it is written before the first event, so that looking leaves no trace.
     """
 
@@ -65,7 +69,7 @@ class Store:
         self,
         journal: Journal,
         snapshot: Snapshot,
-        make_sampler: Callable[[Definition, Space], Sampler],
+        make: Callable[[Definition, Space], Proposals],
         clock: Clock,
         saved: bool = True,
         walltime: Walltime | None = None,
@@ -78,7 +82,7 @@ class Store:
         self.walltime = walltime or Walltime()
         self.pinned: Evaluation | None = None
         self.lock = threading.RLock()
-        self._make_sampler = make_sampler
+        self._make = make
         self._saved = saved
         self._proposed: Callable[[Definition], Definition] | None = None
         self.held: deque[int] = deque()
@@ -86,6 +90,9 @@ class Store:
         self._pace = math.inf  # running mean of the seconds that each of our trials takes
         self._ended = time.monotonic()  # when the latest of them ended
         self.taken: dict[tuple[int, int], tuple[int, float]] = {}
+        self._judged: dict[
+            int, tuple[int, float]
+        ] = {}  # of our trials, an attempt and the step at which it was judged
         self._noted: dict[int, int] = {}  # what the last recorded decision of ours had seen
         self._looked = -np.inf
         self._take_definition()
@@ -96,10 +103,10 @@ class Store:
 
     @property
     def proposals(self) -> Proposals:
-        """The sampler at work; made when it is first needed, since whoever only looks at a study needs none."""
+        """The sampler and the pruner at work; made when it is first needed, since whoever only looks at a study needs none."""
         if self._proposals is None:
             space = self.snapshot.space
-            self._proposals = Proposals(self._make_sampler(self.snapshot.definition, space), space)
+            self._proposals = self._make(self.snapshot.definition, space)
         return self._proposals
 
     # ------------------------------------------------------------------ reading
@@ -108,7 +115,7 @@ class Store:
         """Read what others have written. Without `force`, only as often as a decision could need it."""
         now = time.monotonic()
         if not force and now - self._looked < _GLANCE:
-            if not self.proposals.sampler.uses_history:
+            if not self.proposals.informed:
                 return
             thorough = False
         else:
@@ -167,9 +174,12 @@ class Store:
             if isinstance(decision, Claim):
                 self._claim(decision.limit, free, ahead and not batch)
             elif isinstance(decision, Start):
+                # What a promotion has seen is what it was decided by, not what was read while it was claimed.
+                promoted = decision.attempt > 0 and decision.numbers[0] in self.snapshot.waiting
+                seen = self._seen() if promoted else None
                 if self._secure(decision):
                     decision = self._informed(decision)
-                    self.write(self._started(decision))
+                    self.write(self._started(decision, seen))
                     return decision
             elif not self._looks_again():
                 return decision
@@ -226,18 +236,27 @@ class Store:
         Others' news are read after another attempt is claimed. Where nobody has begun the trial before, its parameters were
         chosen without them, and could not be derived again from what the start says that it has seen.
         """
-        if start.attempt == 0 or not self.proposals.sampler.uses_history:
+        if start.attempt == 0 or not self.proposals.informed:
             return start
         (number,) = start.numbers
         known = self.snapshot.params(number)
         return start._replace(params=[known or self.proposals.params(self.snapshot, number)])
 
-    def _started(self, start: Start) -> list[Event]:
+    def _started(self, start: Start, seen: list[int] | None) -> list[Event]:
         revision, claimed, now = len(self.snapshot.revisions) - 1, self.journal.frontier, self.clock.now()
-        seen = self._seen() if self.proposals.sampler.uses_history else msgspec.UNSET
+        known = (self._seen() if self.proposals.informed else msgspec.UNSET) if seen is None else seen
         return [
-            Started(number, start.attempt, params, revision, claimed, now, seen)
-            for number, params in zip(start.numbers, start.params, strict=True)
+            Started(
+                number,
+                start.attempt,
+                params,
+                revision,
+                claimed,
+                now,
+                known,
+                msgspec.UNSET if goal is None else goal,
+            )
+            for number, params, goal in zip(start.numbers, start.params, start.goals, strict=True)
         ]
 
     def _seen(self) -> list[int]:
@@ -253,6 +272,11 @@ class Store:
         """Where the trial may keep files; None for a study in memory."""
         root = self.journal.directory
         return None if root is None else f"{root}/trials/{number}"
+
+    def step_before(self, number: int, attempt: int) -> float | None:
+        """The last step that trial `number` had reported before this attempt; None if there was none."""
+        last = self.snapshot.curves.last(number) if attempt else None
+        return None if last is None else last.s
 
     # ------------------------------------------------------------------ writing
 
@@ -301,6 +325,49 @@ class Store:
         finite = {name: value if np.isfinite(value) else None for name, value in values.items()}
         self.write([Reported(n=number, a=attempt, s=step, y=finite, t=self.clock.now())])
 
+    def judge(self, number: int, attempt: int) -> Judgement:
+        """Whether a trial that runs here goes on; anything else is written down."""
+        snapshot = self.snapshot
+        if self.proposals.pruner is None:
+            return Judgement.GO
+        if time.monotonic() - self._looked >= _GLANCE:
+            self.refresh()
+        order = ordered(snapshot, number, attempt)
+        if order is not None:
+            return Judgement(order)
+        last = snapshot.curves.last(number)
+        if last is None or last.a != attempt:
+            return Judgement.GO
+        before = self._judged.get(number, (-1, -np.inf))
+        since = before[1] if before[0] == attempt else -np.inf
+        judgement = judge(snapshot, self.proposals, number, since)
+        self._judged[number] = attempt, last.s
+        if judgement is not Judgement.GO:
+            self._note_judged(number, attempt, last.s, judgement, since)
+        return judgement
+
+    def _note_judged(
+        self, number: int, attempt: int, step: float, judgement: Judgement, since: float
+    ) -> None:
+        event = Judged(
+            n=number,
+            a=attempt,
+            s=step,
+            verdict="stop" if judgement is Judgement.STOP else "pause",
+            t=self.clock.now(),
+            since=since if np.isfinite(since) else msgspec.UNSET,
+            seen=self._seen(),
+        )
+        self.write([event])
+
+    def stops(self, number: int, attempt: int) -> bool:
+        """Whether a trial that runs here and asks is to stop."""
+        return self.judge(number, attempt) is not Judgement.GO
+
+    def ends_early(self, number: int, attempt: int) -> bool:
+        """Whether a trial that runs here was told to end, and has not gone on all the same."""
+        return ordered(self.snapshot, number, attempt) is not None
+
     @property
     def tiny(self) -> bool:
         """Whether our trials take so little that a flush for each would be most of the time."""
@@ -316,6 +383,9 @@ class Store:
         events: list[Event] = []
         for end in ended:
             state, values, error = end.verdict
+            if error is None and (rung := self._rung(end)) is not None:
+                events += self._waits(end, rung, now)
+                continue
             events.append(
                 Finished(
                     n=end.number,
@@ -336,12 +406,49 @@ class Store:
         ):
             self.refresh()
         for end in ended:
-            if not self.snapshot.ended(end.number, end.attempt):
+            counts = self.snapshot.ended(end.number, end.attempt) or end.number in self.snapshot.waiting
+            if not counts:
                 warnings.warn(
                     f"trial {end.number} was started again elsewhere, since this process seemed dead; "
                     "the result of this attempt is kept in the log and not counted",
                     stacklevel=3,
                 )
+
+    def _rung(self, end: Ended) -> float | None:
+        pruner = self.proposals.pruner
+        if pruner is None:
+            return None
+        pruned = end.verdict.state == "pruned"
+        return rung_of(self.snapshot, pruner, end.number, end.attempt, pruned, end.aimed)
+
+    def _waits(self, end: Ended, rung: float, now: float) -> list[Event]:
+        """The trial waits on a rung; what it told in the end is what it had there."""
+        n, a, values = end.number, end.attempt, end.verdict.values
+        events: list[Event] = []
+        last = self.snapshot.curves.last(n)
+        before = last.y if last is not None and (last.a, last.s) == (a, rung) else {}
+        if any(before.get(name) != value for name, value in values.items()):
+            events.append(Reported(n=n, a=a, s=rung, y={**before, **values}, t=now))
+        fidelity, directory = self.snapshot.definition.fidelity, self.trial_directory(n)
+        assert fidelity is not None, "trials wait only where steps have a meaning"
+        if directory is None:
+            kept = fidelity.resume
+        else:
+            kept = any(checkpoints.whole(checkpoints.place(Path(directory), a)))
+        why = f"waits at {fidelity.told(rung)} until it is promoted"
+        events.append(
+            Released(
+                n=n,
+                a=a,
+                why=why,
+                blame=False,
+                t=now,
+                kept=kept or msgspec.UNSET,
+                had=self._had(n),
+                at=rung,
+            )
+        )
+        return events
 
     def _note_pace(self, count: int) -> None:
         """Keep a running mean of the seconds that each of our trials takes, pauses included."""

@@ -92,6 +92,8 @@ class Study:
     trials: how many finished trials the whole study is to have, over all workers and resumptions.
     sampler: a method's name, or a mapping with its options, such as ``{"method": "grid", "resolution": 5}``; "auto" in a
         new study if left out.
+    pruner: who stops trials that promise little: a method's name, or a mapping with its options and the study's fidelity, such
+        as ``{"method": "asha", "fidelity": {"name": "epoch", "min": 1, "max": 27}}``; nobody if left out.
     seed: trial n of a study depends on (seed, n) and on what was known; nothing else is random.
     retries: how often a trial is started again after its worker died.
 
@@ -109,6 +111,7 @@ class Study:
         trials: int | None = None,
         until: str | None = None,
         sampler: str | Mapping[str, Any] | None = None,
+        pruner: str | Mapping[str, Any] | None = None,
         seed: int | None = None,
         retries: int | None = None,
         warm_start: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
@@ -118,7 +121,7 @@ class Study:
         place = None if path is None else place_of(path)
         label = place.resolve().name if place else "study"
         define = definer(
-            *(label, space, minimize, maximize, subject_to, trials, until, sampler, seed, retries),
+            *(label, space, minimize, maximize, subject_to, trials, until, sampler, pruner, seed, retries),
             *(warm_start, name),
         )
         self._begin(place, define, clock)
@@ -268,7 +271,7 @@ class Study:
         names, optional = self.space.names, self.space.optional
         with_trial = objectives.takes_trial(objective, names, optional)
         if workers == 1:
-            return InlineExecutor(objective, with_trial, main, self.store.report)
+            return InlineExecutor(objective, with_trial, main, self.store.report, self.store.stops)
         from taut.executors.places import of_job
         from taut.executors.pool import PoolExecutor
 
@@ -279,6 +282,7 @@ class Study:
             optional=sorted(optional),
             main=main,
             places=of_job(workers),
+            prunes=self.definition.pruner is not None,
         )
 
     def budget(self, trials: int | None) -> None:

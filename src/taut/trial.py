@@ -63,17 +63,22 @@ class Trial:
     number: 0, 1, 2, ... in its study. attempt: 0, or more after a worker died.
     seed: a number of this trial's own, below 2**31 as every library takes it.
     directory: a place of its own for checkpoints, made when asked for; None for a study in memory.
+    resumed_step: the last step that an earlier attempt reported before it left its checkpoint; None if there is none.
     """
 
     __slots__ = (
+        "__weakref__",
         "_channel",
         "_directory",
+        "_goal",
         "_study_seed",
+        "aimed",
         "attempt",
         "last",
         "number",
         "params",
         "paused",
+        "resumed_step",
         "told",
     )
 
@@ -85,12 +90,17 @@ class Trial:
         channel: Channel,
         study_seed: int = 0,
         directory: str | None = None,
+        goal: float | None = None,
+        resumed_step: float | None = None,
     ) -> None:
         self.number = number
         self.attempt = attempt
         self.params = params
         self.told = False
         self.paused = False
+        self.aimed = False
+        self.resumed_step = resumed_step
+        self._goal = goal
         self.last: dict[str, float] = {}
         self._channel = channel
         self._directory = directory
@@ -119,8 +129,22 @@ class Trial:
         self._channel.report(self, position, values)
         self.last.update(values)
 
+    @property
+    def fidelity(self) -> float | None:
+        """The step up to which this attempt is to run (epochs, tokens, ... as the study names it); None without a fidelity.
+
+        For objectives that want to know beforehand how far to go: they run up to it and return. Whether the trial goes
+        on from there is decided later. The others report as they go, and ask `should_stop`.
+        """
+        self.aimed = True
+        return self._goal
+
     def should_stop(self) -> bool:
-        """Whether the pruner gives this trial up; then `tell` what there is, or raise `TrialPruned`."""
+        """Whether to end now, since the pruner gives this trial up or has it wait until it is promoted.
+
+        Then save into `checkpoint_dir` what a later attempt could go on from, and return what there is (or `tell` it, or raise
+        `TrialPruned`). Ask after each `report`.
+        """
         return self._channel.should_stop(self)
 
     def should_checkpoint(self) -> bool:

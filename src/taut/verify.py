@@ -11,13 +11,12 @@ import msgspec
 import numpy as np
 
 from taut.clock import WallClock
-from taut.decide import Proposals
+from taut.decide import Proposals, judge, promotable
 from taut.definition import Definition
 from taut.errors import StudyError
-from taut.events import Event, Opened, Started
+from taut.events import Event, Judged, Opened, Started
 from taut.journal import FileJournal
 from taut.log import Problem
-from taut.samplers.base import Sampler
 from taut.snapshot import Snapshot
 from taut.space import Space
 
@@ -65,7 +64,7 @@ class Verification(msgspec.Struct, frozen=True):
         return same and not self.damaged and not self.doubled
 
 
-def verify(directory: Path, make_sampler: Callable[[Definition, Space], Sampler]) -> Verification:
+def verify(directory: Path, make: Callable[[Definition, Space], Proposals]) -> Verification:
     """Check every line of the study in `directory` and derive every suggestion again.
 
     Each writer's decisions are replayed in their order: its own lines before the decision and as
@@ -82,7 +81,7 @@ def verify(directory: Path, make_sampler: Callable[[Definition, Space], Sampler]
     logs: dict[int, list[Event | None]] = {}
     for batch in journal.poll(thorough=True):
         logs.setdefault(batch.writer, []).extend(batch.events)
-    replay = _Replay(revisions, make_sampler, logs, journal.archive.read)
+    replay = _Replay(revisions, make, logs, journal.archive.read)
     differences = [difference for writer in logs for difference in replay.writer(writer)]
     differences.sort(key=lambda difference: (difference.number, difference.attempt))
     return Verification(replay.suggestions, differences, _doubled(logs), journal.problems, journal.torn())
@@ -105,14 +104,14 @@ class _Replay:
     def __init__(
         self,
         revisions: list[Definition],
-        make_sampler: Callable[[Definition, Space], Sampler],
+        make: Callable[[Definition, Space], Proposals],
         logs: dict[int, list[Event | None]],
         recall: Callable[[str], bytes],
     ) -> None:
         self._revisions = revisions
         self._recall = recall
         self._proposals = [
-            Proposals(make_sampler(definition, space), space)
+            make(definition, space)
             for definition, space in ((definition, definition.parsed_space()) for definition in revisions)
         ]
         self._blank = [Snapshot(definition) for definition in revisions]
@@ -130,7 +129,7 @@ class _Replay:
         known: Snapshot | None = None
         marks: dict[int, int] = {}  # lines folded so far
         for position, event in enumerate(self._logs[writer]):
-            if not isinstance(event, Started):
+            if not isinstance(event, (Started, Judged)):
                 continue
             self.suggestions += 1
             if isinstance(event.seen, list):
@@ -138,6 +137,13 @@ class _Replay:
                     known = Snapshot(self._revisions[0])
                     known.recall = self._recall
                 self._advance(known, marks, event, writer, position)
+            if isinstance(event, Judged):
+                assert known is not None, "a judgement says what it has seen"
+                differences += self._judgement(known, writer, event)
+                continue
+            if isinstance(event.seen, list):
+                assert known is not None
+                differences += self._promotion(known, writer, event)
                 earlier = known.params(event.n) if event.n < known.size else None
                 derived = earlier or self._proposals[event.r].params(known, event.n)
             else:
@@ -149,10 +155,10 @@ class _Replay:
         return differences
 
     def _advance(
-        self, known: Snapshot, marks: dict[int, int], event: Started, writer: int, position: int
+        self, known: Snapshot, marks: dict[int, int], event: Started | Judged, writer: int, position: int
     ) -> None:
         """Fold on to what the decision behind `event` had seen."""
-        while len(known.revisions) <= event.r:
+        while isinstance(event, Started) and len(known.revisions) <= event.r:
             known.revise(self._revisions[len(known.revisions)])
         assert isinstance(event.seen, list)
         goals = dict(zip(event.seen[::2], event.seen[1::2], strict=True))
@@ -161,10 +167,34 @@ class _Replay:
             known.apply(other, self._logs.get(other, [])[begin:lines])
             marks[other] = lines
 
-    def _difference(self, writer: int, event: Started, derived: dict[str, Any]) -> Difference:
+    def _judgement(self, known: Snapshot, writer: int, event: Judged) -> list[Difference]:
+        """What is wrong with the order to end a trial early."""
+        proposals = self._proposals[len(known.revisions) - 1]
+        since = event.since if isinstance(event.since, float) else -np.inf
+        derived = judge(known, proposals, event.n, since).value
+        if derived == event.verdict:
+            return []
+        recorded, found = {"judgement": event.verdict}, {"judgement": derived}
+        return [
+            Difference(event.n, event.a, writer, recorded, found, self._environment(writer), rounding=False)
+        ]
+
+    def _promotion(self, known: Snapshot, writer: int, event: Started) -> list[Difference]:
+        """What is wrong with the promotion of a trial that waited, if this is one."""
+        if event.n not in known.waiting or event.n in promotable(known, self._proposals[event.r]):
+            return []
+        recorded, found = {"promoted": True}, {"promoted": False}
+        return [
+            Difference(event.n, event.a, writer, recorded, found, self._environment(writer), rounding=False)
+        ]
+
+    def _environment(self, writer: int) -> str:
         log = self._logs[writer]
         opened = log[0] if log and isinstance(log[0], Opened) else None
-        environment = f"; written with {opened.environment}" if opened else ""
+        return f"; written with {opened.environment}" if opened else ""
+
+    def _difference(self, writer: int, event: Started, derived: dict[str, Any]) -> Difference:
+        environment = self._environment(writer)
         rounding = event.x.keys() == derived.keys() and all(
             _close(event.x[name], derived[name]) for name in derived
         )

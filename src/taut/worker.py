@@ -10,7 +10,8 @@ from typing import Literal
 
 from taut.decide import Done, Start, Wait
 from taut.errors import InputError, LogError
-from taut.executors.base import Died, Executor, Message, Outcome, Paused, Report, Task
+from taut.executors.base import Asked, Died, Executor, Message, Outcome, Paused, Report, Task
+from taut.pruners.base import Judgement
 from taut.reaper import Reaper
 from taut.store import Ended, Store
 from taut.verdict import Verdict, verdict
@@ -124,8 +125,12 @@ class Worker:
 
     def _start(self, start: Start) -> None:
         study_seed = self.store.snapshot.definition.seed
-        for number, params in zip(start.numbers, start.params, strict=True):
-            task = Task(number, start.attempt, params, self.store.trial_directory(number), study_seed)
+        for number, params, goal in zip(start.numbers, start.params, start.goals, strict=True):
+            directory, step = (
+                self.store.trial_directory(number),
+                self.store.step_before(number, start.attempt),
+            )
+            task = Task(number, start.attempt, params, directory, study_seed, goal, step)
             self._running[number, start.attempt] = task
             self.executor.start(task)
 
@@ -134,9 +139,12 @@ class Worker:
         lost: list[int] = []
         for message in messages:
             if isinstance(message, Report) and math.isfinite(message.step):
-                self.store.report(message.number, message.attempt, message.step, message.values)
+                self._take(message)
+            elif isinstance(message, Asked):
+                stop = self.store.stops(message.number, message.attempt)
+                self.executor.answer(message.number, message.attempt, stop)
             elif isinstance(message, Outcome):
-                ended.append(Ended(message.number, message.attempt, self._judge(message)))
+                ended.append(Ended(message.number, message.attempt, self._judge(message), message.aimed))
             elif isinstance(message, Paused):
                 self.store.pause(message.number, message.attempt)
                 del self._running[message.number, message.attempt]
@@ -156,9 +164,19 @@ class Worker:
         if self._told is not None:
             self._told([*lost, *(end.number for end in ended)])
 
+    def _take(self, report: Report) -> None:
+        self.store.report(report.number, report.attempt, report.step, report.values)
+        if self.executor.unaware and not self.store.ends_early(report.number, report.attempt):
+            judgement = self.store.judge(report.number, report.attempt)
+            if judgement is not Judgement.GO:
+                self.executor.end_early(report.number, report.attempt, judgement is Judgement.PAUSE)
+
     def _judge(self, outcome: Outcome) -> Verdict:
+        pruned = outcome.pruned or (
+            outcome.error is None and self.store.ends_early(outcome.number, outcome.attempt)
+        )
         try:
-            return verdict(self.store.must, outcome.values, outcome.error, outcome.pruned)
+            return verdict(self.store.must, outcome.values, outcome.error, pruned)
         except InputError as problem:  # the objective returned something that is not a number
             return Verdict("failed", {}, str(problem))
 

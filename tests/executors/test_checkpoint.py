@@ -83,7 +83,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     def make(kind: str, text: str = STEPS, **more: Any) -> Executor:
         executor: Executor
         if kind == "inline":
-            executor = InlineExecutor(train, True, ["loss"], lambda *_: None)
+            executor = InlineExecutor(train, True, ["loss"], lambda *_: None, lambda *_: False)
         elif kind == "pool":
             executor = PoolExecutor(train, slots=1, names=["steps", "heeds"], main=["loss"], **more)
         else:

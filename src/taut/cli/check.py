@@ -19,11 +19,11 @@ def verify(study: str) -> int:
 
     Exit code 0: all reproduced, no record damaged. 1: something differs.
     """
-    from taut.opening import make_sampler
+    from taut.opening import make_proposals
     from taut.verify import verify as replay
 
     open_study(study)
-    result = replay(locate(study), make_sampler)
+    result = replay(locate(study), make_proposals)
     for problem in result.damaged:
         click.echo(f"damaged  {problem}")
     for problem in result.torn:

@@ -162,14 +162,10 @@ def _read(path: Path) -> Definition:
     if path.suffix != ".toml":
         raise InputError(not_toml(str(path)))
     from taut import studyfile
+    from taut.pruners import registry as pruners
     from taut.samplers import registry
 
-    definition = studyfile.read(path, samplers=registry.names())
-    if definition.pruner is not None:
-        raise studyfile.located(
-            InputError("pruners are not built yet; leave [pruner] out", ("pruner",)), path
-        )
-    return definition
+    return studyfile.read(path, samplers=registry.names(), pruners=pruners.names())
 
 
 def _with_trials(definition: Definition, trials: int | None) -> Definition:

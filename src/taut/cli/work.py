@@ -225,6 +225,7 @@ def executor_for(
 
         return PoolExecutor(
             asked.function,
+            prunes=definition.pruner is not None,
             slots=slots,
             names=space.names,
             optional=sorted(space.optional),

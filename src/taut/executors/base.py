@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["HEED", "Died", "Executor", "Message", "Outcome", "Paused", "Report", "Task"]
+__all__ = ["HEED", "Asked", "Died", "Executor", "Message", "Outcome", "Paused", "Report", "Task"]
 
 HEED = 0.2
 """Seconds within which a `poll` that waits notices that it was asked for checkpoints."""
@@ -27,6 +27,8 @@ class Task(msgspec.Struct, frozen=True):
     params: dict[str, Any]
     directory: str | None  # absolute path of trials/<number>, not made yet; None for a study in memory
     study_seed: int = 0
+    goal: float | None = None  # the step up to which it is to run
+    step: float | None = None  # the last that an earlier attempt reported
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):
@@ -46,6 +48,14 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     values: dict[str, Any]
     error: str | None = None
     pruned: bool = False
+    aimed: bool = False  # whether it has looked up to which step it was to run
+
+
+class Asked(msgspec.Struct, frozen=True, tag="asked"):
+    """A running attempt waits to hear whether it should stop; `Executor.answer` tells it."""
+
+    number: int
+    attempt: int
 
 
 class Died(msgspec.Struct, frozen=True, tag="died"):
@@ -63,13 +73,15 @@ class Paused(msgspec.Struct, frozen=True, tag="paused"):
     attempt: int
 
 
-Message = Report | Outcome | Died | Paused
+Message = Report | Outcome | Died | Paused | Asked
 
 
 class Executor(ABC):
     """`slots` places in which trials run; see `taut.executors` for the kinds."""
 
     slots: int
+    unaware: bool = False
+    """Whether trials here cannot ask whether they should stop, and are ended from outside (`end_early`)."""
     asked: bool = False
     """Set it, from a signal handler too, to ask every running trial to checkpoint; `poll` passes it on."""
 
@@ -80,6 +92,14 @@ class Executor(ABC):
     @abstractmethod
     def poll(self, timeout: float) -> Sequence[Message]:
         """What happened since the last poll; waits up to `timeout` seconds for something to happen."""
+
+    def answer(self, number: int, attempt: int, stop: bool) -> None:
+        """Tell an attempt that `Asked` whether it should stop."""
+        raise NotImplementedError("nobody asks here")
+
+    def end_early(self, number: int, attempt: int, save: bool) -> None:
+        """End a running attempt, which the pruner gives up, or has wait (save: let it checkpoint first); its outcome follows."""
+        raise NotImplementedError("trials here ask whether they should stop")
 
     @abstractmethod
     def stop(self, kill: bool = False) -> None:

@@ -18,13 +18,13 @@ from types import FrameType
 import msgspec
 
 from taut.errors import InputError
-from taut.executors.base import Executor, Outcome, Paused, Report, Task
+from taut.executors.base import Asked, Executor, Outcome, Paused, Report, Task
 from taut.executors.board import Board
-from taut.executors.objective import Objective, call, load, note, takes_trial
+from taut.executors.objective import Objective, call, live, load, note, takes_trial
 from taut.trial import Trial
 from taut.verdict import metrics, numbers
 
-__all__ = ["Broken", "Ready", "Setup"]
+__all__ = ["Answer", "Broken", "Ready", "Setup"]
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -38,6 +38,13 @@ class Setup(msgspec.Struct, frozen=True):
     main: list[str]  # the objectives, whose values a bare number or a tuple gives
     slots: int  # children side by side
     capture: bool  # whether what a trial prints goes to files in its directory
+    prunes: bool = False  # whether anybody wants trials to stop early
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer"):
+    """Whether the trial that asked should stop."""
+
+    stop: bool
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -51,7 +58,7 @@ class Broken(msgspec.Struct, frozen=True, tag="broken"):
     clear: bool
 
 
-Said = Ready | Broken | Report | Outcome | Paused
+Said = Ready | Broken | Report | Outcome | Paused | Asked
 
 encode = msgspec.msgpack.Encoder().encode
 decode_said = msgspec.msgpack.Decoder(Said).decode
@@ -60,7 +67,8 @@ decode_said = msgspec.msgpack.Decoder(Said).decode
 class _Pipe:
     """The channel of the trials in this process."""
 
-    def __init__(self, connection: Connection, board: Board) -> None:
+    def __init__(self, connection: Connection, board: Board, prunes: bool) -> None:
+        self._prunes = prunes
         self._connection = connection
         self._board = board
 
@@ -68,7 +76,10 @@ class _Pipe:
         self._connection.send_bytes(encode(Report(trial.number, trial.attempt, step, numbers(values))))
 
     def should_stop(self, trial: Trial) -> bool:
-        return False
+        if not self._prunes:
+            return False
+        self._connection.send_bytes(encode(Asked(trial.number, trial.attempt)))
+        return msgspec.msgpack.decode(self._connection.recv_bytes(), type=Answer).stop
 
     def should_checkpoint(self, trial: Trial) -> bool:
         return self._board.asked
@@ -94,7 +105,7 @@ def main(socket: int, byte: int) -> None:
         connection.send_bytes(encode(Broken(text, clear=isinstance(error, InputError))))
         return
     connection.send_bytes(encode(Ready()))
-    pipe = _Pipe(connection, board)
+    pipe = _Pipe(connection, board, setup.prunes)
     while True:
         try:
             task = msgspec.msgpack.decode(connection.recv_bytes(), type=Task)
@@ -102,9 +113,7 @@ def main(socket: int, byte: int) -> None:
             return  # the worker is done with us, or gone
         if setup.capture and task.directory is not None:
             _capture(task)
-        trial = Trial(
-            task.number, task.attempt, task.params, pipe, study_seed=task.study_seed, directory=task.directory
-        )
+        trial = live(task, task.params, pipe)
         outcome = call(objective, trial, with_trial, setup.main)
         with contextlib.suppress(OSError, ValueError):  # the objective may have closed it
             sys.stdout.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from taut.executors.base import Executor, Message, Task
-from taut.executors.objective import Objective, call, note
+from taut.executors.objective import Objective, call, live, note
 from taut.trial import Trial, own_copy
 from taut.verdict import numbers
 
@@ -13,18 +13,20 @@ __all__ = ["InlineExecutor"]
 
 
 Reporter = Callable[[int, int, float, Mapping[str, float]], None]
+Judge = Callable[[int, int], bool]
 
 
 class _Channel:
-    def __init__(self, report: Reporter, executor: Executor) -> None:
+    def __init__(self, report: Reporter, stops: Judge, executor: Executor) -> None:
         self._report = report
+        self._stops = stops
         self._executor = executor
 
     def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
         self._report(trial.number, trial.attempt, step, numbers(values))
 
     def should_stop(self, trial: Trial) -> bool:
-        return False
+        return self._stops(trial.number, trial.attempt)
 
     def should_checkpoint(self, trial: Trial) -> bool:
         return self._executor.asked
@@ -40,16 +42,18 @@ class InlineExecutor(Executor):
     """Calls the objective in `poll`, one trial at a time.
 
     Choose it for one worker (the default): fastest for tiny objectives. `report` takes what a trial reports, at
-    once. Ctrl-C reaches the objective as a KeyboardInterrupt.
+    once; `stops` says whether it should stop. Ctrl-C reaches the objective as a KeyboardInterrupt.
     """
 
     slots = 1
 
-    def __init__(self, objective: Objective, with_trial: bool, main: Sequence[str], report: Reporter) -> None:
+    def __init__(
+        self, objective: Objective, with_trial: bool, main: Sequence[str], report: Reporter, stops: Judge
+    ) -> None:
         self._objective = objective
         self._with_trial = with_trial
         self._main = main
-        self._channel = _Channel(report, self)
+        self._channel = _Channel(report, stops, self)
         self._task: Task | None = None
 
     def start(self, task: Task) -> None:
@@ -60,7 +64,7 @@ class InlineExecutor(Executor):
         if task is None:
             return ()
         params = own_copy(task.params)
-        trial = Trial(task.number, task.attempt, params, self._channel, task.study_seed, task.directory)
+        trial = live(task, params, self._channel)
         return (call(self._objective, trial, self._with_trial, self._main),)
 
     def stop(self, kill: bool = False) -> None:

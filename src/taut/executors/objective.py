@@ -9,12 +9,14 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from taut.errors import InputError, nearest
-from taut.executors.base import Outcome, Paused
-from taut.trial import Trial, TrialPaused, TrialPruned
+from taut.executors.base import Outcome, Paused, Task
+from taut.trial import Channel, Trial, TrialPaused, TrialPruned
 from taut.verdict import numbers, writable
 
-__all__ = ["Objective", "call", "load", "note", "takes_trial"]
+__all__ = ["Objective", "call", "live", "load", "note", "takes_trial"]
 
 Objective = Callable[..., Any]
 
@@ -84,6 +86,20 @@ def takes_trial(objective: Objective, names: Collection[str], optional: Collecti
     return False
 
 
+def live(task: Task, params: dict[str, Any], channel: Channel) -> Trial:
+    """The trial that an objective gets for `task`."""
+    return Trial(
+        task.number,
+        task.attempt,
+        params,
+        channel,
+        study_seed=task.study_seed,
+        directory=task.directory,
+        goal=task.goal,
+        resumed_step=task.step,
+    )
+
+
 def note(trial: Trial, values: Mapping[str, float]) -> None:
     """`trial.tell` within an objective: what was told stands, whatever the objective does afterwards."""
     if trial.told:
@@ -94,6 +110,15 @@ def note(trial: Trial, values: Mapping[str, float]) -> None:
 
 def call(objective: Objective, trial: Trial, with_trial: bool, main: Sequence[str]) -> Outcome | Paused:
     """Evaluate `trial`. `main` names the objectives, whose values a bare number or a tuple gives."""
+    outcome = _call(objective, trial, with_trial, main)
+    return (
+        msgspec.structs.replace(outcome, aimed=True)
+        if trial.aimed and isinstance(outcome, Outcome)
+        else outcome
+    )
+
+
+def _call(objective: Objective, trial: Trial, with_trial: bool, main: Sequence[str]) -> Outcome | Paused:
     try:
         result = objective(trial) if with_trial else objective(**trial.params)
     except (Exception, SystemExit) as error:

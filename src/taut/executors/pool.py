@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from taut.errors import InputError, StudyError
-from taut.executors.base import HEED, Died, Executor, Message, Outcome, Paused, Report, Task
+from taut.executors.base import HEED, Asked, Died, Executor, Message, Outcome, Paused, Report, Task
 from taut.executors.board import Board
-from taut.executors.child import Broken, Ready, Setup, decode_said, encode
+from taut.executors.child import Answer, Broken, Ready, Setup, decode_said, encode
 from taut.executors.guardian import Guardian
 from taut.executors.memory import Memory
 from taut.executors.objective import Objective
@@ -47,7 +47,7 @@ class PoolExecutor(Executor):
     names: of the space's parameters. optional: those that not every trial has. main: the objectives, whose values
     a bare number or a tuple gives. base: goes in front of the import path. timeout: seconds that a trial may take,
     loading not included. capture: send what trials print to files in their directories. places: the GPUs and
-    CPUs of each slot; None leaves that to the objective.
+    CPUs of each slot; None leaves that to the objective. prunes: whether the study has a pruner.
 
     Raises `InputError` when the objective cannot be loaded.
     """
@@ -64,6 +64,7 @@ class PoolExecutor(Executor):
         timeout: float | None = None,
         capture: bool = False,
         places: Sequence[Place] | None = None,
+        prunes: bool = False,
     ) -> None:
         self.slots = slots
         self._places = [ANYWHERE] * slots if places is None else list(places)
@@ -81,6 +82,7 @@ class PoolExecutor(Executor):
             main=list(main),
             slots=slots,
             capture=capture,
+            prunes=prunes,
         )
         self._children: list[_Child] = []
         try:
@@ -136,15 +138,21 @@ class PoolExecutor(Executor):
         try:
             while child.task is not None and child.connection.poll():
                 said = decode_said(child.connection.recv_bytes())
-                if isinstance(said, (Report, Outcome, Paused)):
+                if isinstance(said, (Report, Outcome, Paused, Asked)):
                     found.append(said)
-                    if not isinstance(said, Report):
+                    if not isinstance(said, (Report, Asked)):
                         child.task = None
         except (EOFError, OSError):
             assert child.task is not None
             found.append(Died(child.task.number, child.task.attempt, f"its process {child.epitaph()}"))
             child.task = None
         return found
+
+    def answer(self, number: int, attempt: int, stop: bool) -> None:
+        for child in self._children:
+            if child.task is not None and (child.task.number, child.task.attempt) == (number, attempt):
+                with contextlib.suppress(OSError):  # it just died: the next poll says so
+                    child.connection.send_bytes(encode(Answer(stop)))
 
     def _child(self, place: Place) -> _Child:
         return _Child(self._setup, self._guardian, self._board, place)

@@ -75,6 +75,8 @@ class _Halving(Pruner):
             return Judgement.GO
         if since >= ladder.rungs[top]:
             return Judgement.GO  # nothing new
+        if self.pauses and ladder.rungs[top] < snapshot.goals.get(number, (0, -np.inf))[1]:
+            return Judgement.GO  # it begins again from its start, on its way to where it was promoted to
         if self._goes_on(snapshot, ladder, number, top):
             return Judgement.GO
         return Judgement.PAUSE if self.pauses else Judgement.STOP

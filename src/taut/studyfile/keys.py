@@ -16,7 +16,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "space": (),  # the user's own names
     "budget": ("trials", "hours", "gpu_hours", "until"),
     "sampler": ("method",),  # and the method's options
-    "pruner": ("method",),
+    "pruner": ("method", "fidelity"),
     "results": ("stdout", "json", "csv", "tensorboard"),
     "on": ("local", "slurm", "hyperqueue"),
 }

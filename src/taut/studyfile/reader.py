@@ -15,6 +15,7 @@ from taut.space import Space
 from taut.studyfile.evaluation import evaluation
 from taut.studyfile.keys import TABLES, VALUES, above, below
 from taut.studyfile.lines import Lines
+from taut.studyfile.pruner import pruning
 from taut.studyfile.slurm import settings
 from taut.studyfile.syntax import load, parse
 from taut.studyfile.table import Table, plain, show
@@ -83,6 +84,7 @@ def _definition(
 ) -> Definition:
     top.only([*VALUES, *TABLES], lambda key: below(key, top.values[key]))
     space = _space(top)
+    pruner, fidelity = pruning(top.table("pruner", 'method = "asha"'), pruners)
     definition = Definition(
         name=_name(top, path),
         space=space,
@@ -91,8 +93,9 @@ def _definition(
         subject_to=top.texts("subject_to", '"memory_gb <= 40"') or [],
         warm_start=_warm_start(top, path.parent),
         budget=_budget(top),
-        sampler=_method(top, "sampler", samplers) or Method("auto"),
-        pruner=_method(top, "pruner", pruners),
+        sampler=_sampler(top, samplers) or Method("auto"),
+        pruner=pruner,
+        fidelity=fidelity,
         retries=3 if (retries := top.integer("retries", 0, 1000, 3)) is None else retries,
         evaluation=evaluation(top, space, path.parent),
         on=_on(top),
@@ -186,21 +189,22 @@ def _budget(top: Table) -> Budget:
     )
 
 
-def _method(top: Table, key: str, known: Collection[str] | None) -> Method | None:
-    example = 'method = "gp"' if key == "sampler" else 'method = "asha"'
-    table = top.table(key, example)
+def _sampler(top: Table, known: Collection[str] | None) -> Method | None:
+    table = top.table("sampler", 'method = "gp"')
     if table is None:
         return None
-    method = table.text("method", example.partition(" = ")[2])
+    method = table.text("method", '"gp"')
     if method is None:
-        raise table.error(f"no method is given; a [{key}] has one; write, for instance, {example}", "method")
+        raise table.error(
+            'no method is given; a [sampler] has one; write, for instance, method = "gp"', "method"
+        )
     if known is not None:
         table.one_of("method", sorted(known))
     options = {name: value for name, value in table.values.items() if name != "method"}
     for name in options:
         if advice := above(name):
-            raise table.error(f"unknown key of [{key}]; method and its options are allowed; {advice}", name)
-    return Method(method, plain(options, (key,)))
+            raise table.error(f"unknown key of [sampler]; method and its options are allowed; {advice}", name)
+    return Method(method, plain(options, ("sampler",)))
 
 
 def _on(top: Table) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,47 @@
+"""How an attempt that ended well counts: as complete, as pruned, or as a trial that waits on a rung. A pure function."""
+
+from __future__ import annotations
+
+from taut.pruners.base import Pruner
+from taut.snapshot import Snapshot
+
+__all__ = ["ordered", "rung_of"]
+
+
+def ordered(snapshot: Snapshot, number: int, attempt: int) -> str | None:
+    """What the pruner has ordered this attempt to do, "stop" or "pause"; None if nothing, or if it went on all the same."""
+    judged = snapshot.judged.get(number)
+    if judged is None or judged.a != attempt:
+        return None
+    last = snapshot.curves.last(number)
+    return None if last is not None and last.a == attempt and last.s > judged.s else judged.verdict
+
+
+def rung_of(
+    snapshot: Snapshot, pruner: Pruner | None, number: int, attempt: int, pruned: bool, aimed: bool
+) -> float | None:
+    """The step at which the trial now waits until it is promoted; None where this was its end.
+
+    pruned: whether it ended early, on the pruner's order or by itself. aimed: whether it has looked up to which step it was to run; if
+    not, and if it reported nothing, it has run to its end.
+    """
+    order = ordered(snapshot, number, attempt)
+    if order is not None:
+        return snapshot.judged[number].s if order == "pause" else None
+    fidelity = snapshot.definition.fidelity
+    goal = snapshot.goals.get(number)
+    if (
+        pruned
+        or pruner is None
+        or not pruner.pauses
+        or fidelity is None
+        or goal is None
+        or goal[0] != attempt
+    ):
+        return None
+    last = snapshot.curves.last(number)
+    reached = last.s if last is not None and last.a == attempt else None
+    if reached is None:
+        return goal[1] if aimed and goal[1] < fidelity.max else None
+    # Whoever stops short of the goal unasked has its own reasons, and is done.
+    return reached if goal[1] <= reached < fidelity.max else None
