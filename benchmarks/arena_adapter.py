@@ -29,6 +29,8 @@ class Taut:
     parallel: evaluations side by side; nothing follows from it here, since a study sees which trials are pending.
     n_obj: objectives; with more than one, `tell` takes them as `objs`.
     n_con: constraints, each kept where its value is at most 0; `tell` takes them as `cons`.
+    fidelity: a name, ``levels``, and whether a configuration may ``resume``; then `mf_ask` and `mf_tell` are used.
+    pruner: who decides how far a configuration is taken.
     method, options: the sampler and its options; texts that look like numbers or truth values become such.
     """
 
@@ -42,20 +44,25 @@ class Taut:
         n_con: int = 0,
         fidelity: Mapping[str, Any] | None = None,
         method: str = "auto",
+        pruner: str = "asha",
         **options: Any,
     ) -> None:
-        if fidelity is not None:
-            raise NotImplementedError("several fidelities: nothing here chooses one yet")
         self._names = [parameter["name"] for parameter in space]
         self._objectives = [f"o{i}" for i in range(n_obj)]
         self._constraints = [f"c{i}" for i in range(n_con)]
         self._asked: dict[int, tuple[dict[str, Any], taut.Trial]] = {}  # by identity: the arena hands it back
+        self._levels = [] if fidelity is None else list(fidelity["levels"])
+        pruning: dict[str, Any] = {}
+        if fidelity is not None:
+            of = {"name": "level", "levels": self._levels, "resume": fidelity["resume"]}
+            pruning = {"pruner": {"method": pruner, "fidelity": of}}
         self.study = taut.Study(
             None,
             space_of(space),
             minimize=self._objectives,
             subject_to=[f"{name} <= 0" for name in self._constraints],
-            trials=budget,
+            trials=budget if fidelity is None else None,
+            **pruning,
             sampler={"method": method, **{name: _value(option) for name, option in options.items()}},
             seed=seed,
         )
@@ -67,6 +74,15 @@ class Taut:
         }
         self._asked[id(config)] = config, trial
         return config
+
+    def mf_ask(self, worker: int) -> tuple[dict[str, Any], int]:
+        """The next configuration, perhaps one that waited, and the level that it is to be taken to."""
+        config = self.ask()
+        fidelity = self._asked[id(config)][1].fidelity
+        return config, self._levels.index(fidelity)
+
+    def mf_tell(self, worker: int, config: dict[str, Any], level: int, value: float) -> None:
+        self.tell(config, value)
 
     def tell(
         self,

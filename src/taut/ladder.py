@@ -41,6 +41,7 @@ class Ladder:
         self._names = needed(definition)
         names = self._names
         self._table = np.full((0, len(rungs), len(names)), np.nan)
+        self._time: list[float] = []  # of each trial, when it came to its highest rung
         self._top: list[int] = []  # of each trial, how many rungs it is on
         self._last: list[tuple[int, float]] = []  # of each trial, the attempt and step that were read last
         self._read = self._ended = 0
@@ -68,6 +69,11 @@ class Ladder:
         """(n,) how many rungs each trial is on."""
         return np.array(self._top, np.int64)
 
+    @property
+    def times(self) -> Floats:
+        """(n,) when each trial came to the highest rung that it is on, seconds since the epoch."""
+        return np.array(self._time)
+
     def raw(self, name: str) -> Floats:
         """(n, R) a metric on every rung; NaN where a trial is not, or the metric was no number there."""
         found: Floats = self._table[: len(self), :, self._names.index(name)]
@@ -89,6 +95,8 @@ class Ladder:
             n = event.n
             if n >= len(self._top):
                 self._grow(n + 1)
+            if self._names[0] not in event.y:
+                continue  # it says something else
             attempt, step = self._last[n]
             if (step == -np.inf or event.a == attempt) and event.s > step:
                 self._climb(n, event)
@@ -109,12 +117,12 @@ class Ladder:
         reached = int(np.searchsorted(self.rungs, event.s, side="right"))
         values = [_number(event.y.get(name, np.nan)) for name in self._names]
         self._table[n, top:reached] = values
-        self._top[n] = reached
+        self._top[n], self._time[n] = reached, event.t
 
     def _again(self, snapshot: Snapshot, n: int) -> None:
         """A trial whose reports came out of order, or from more than one attempt."""
         self._table[n], self._top[n] = np.nan, 0
-        counting = snapshot.curves.of(n)
+        counting = [event for event in snapshot.curves.of(n) if self._names[0] in event.y]
         for event in counting:
             self._climb(n, event)
         # Whatever comes next is out of order, too, unless this attempt's word is the last and all there is.
@@ -126,11 +134,12 @@ class Ladder:
     def _finish(self, snapshot: Snapshot, n: int) -> None:
         if n < snapshot.size and snapshot.state[n] == State.COMPLETE:
             self._table[n, -1] = [snapshot.values(name)[n] for name in self._names]
-            self._top[n] = len(self.rungs)
+            self._top[n], self._time[n] = len(self.rungs), float(snapshot.finished[n])
 
     def _grow(self, size: int) -> None:
         more = size - len(self._top)
         self._top += [0] * more
+        self._time += [np.nan] * more
         self._last += [(0, -np.inf)] * more
         if size > len(self._table):
             table = np.full((max(64, 2 * size), *self._table.shape[1:]), np.nan)

@@ -99,4 +99,4 @@ def _made(inside: object) -> Pruner:
             Method(options["method"], {key: options[key] for key in options if key != "method"})
         )
     except InputError as error:
-        raise InputError(f"inside: {error}", ("pruner", "inside")) from None
+        raise InputError(error.message, ("pruner", "inside", *error.at[1:])) from None

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import weakref
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taut.samplers.base import Numbers
+from taut.samplers.partial import Partial
 from taut.slack import slacks
 from taut.snapshot import Snapshot
 from taut.space import Space
@@ -22,25 +23,40 @@ from taut.trial import State
 __all__ = ["History"]
 
 
+class Steps(NamedTuple):
+    """All that was measured, a row for each rung that a trial has come to.
+
+    who: (n,) rows of `History.done`. grade: (n,) how far that was, from -1, the lowest rung, to 0, a whole trial, evenly in the
+    logarithm of the step. loss: (n, m). last: (n,) which rows are their trial's highest rung.
+    """
+
+    who: NDArray[np.int64]
+    grade: Floats
+    loss: Floats
+    last: Bools
+
+
 class History:
     """The trials of a snapshot by what became of them; rows of all arrays are trials in the order of `done`.
 
-    done: complete trials, in the order in which they ended. loss: (k, m) their objectives, less is better. slack: (k, c) their
-    constraints, kept where at most 0. good: (k,) which fulfil every constraint. failed: trials that ended without a result
+    done: complete trials, in the order in which they ended; in a study with a fidelity and a pruner also those that have come to
+    a rung, in the order in which they came there. loss: (k, m) their objectives, less is better; of trials that are not
+    complete what they would probably come to (see `partial.py`). graded: whether there may be such. whole: (k,) which of them say what a trial on the highest rung that any
+    is on comes to. slack: (k, c) their constraints, kept where at most 0. good: (k,) which fulfil every constraint. failed: trials that ended without a result
     through their parameters' fault, as far as anybody knows (what only lost its worker is tried again, and pending).
-    pruned: trials that were given up. pending: trials that are running, or will be.
+    pruned: trials that were given up. pending: trials that are running, or will be; `done` has none of either.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.space = snapshot.space
-        state = snapshot.state
-        done = np.flatnonzero(state == State.COMPLETE)
-        table = np.empty((len(done), len(snapshot.definition.objectives)))
-        for j, objective in enumerate(snapshot.definition.objectives):
-            column = snapshot.values(objective.metric)[done]
-            table[:, j] = column if objective.minimize else -column
-        ended = snapshot.finished[done]
+        partial = (
+            Partial.of(snapshot) if snapshot.definition.fidelity and snapshot.definition.pruner else None
+        )
+        if partial is None:
+            done, table, ended = _complete(snapshot)
+        else:
+            done, table, ended = partial.numbers, partial.loss, partial.ended
         kept = np.isfinite(table).all(axis=1) & ~np.isnan(snapshot.codes[done]).all(axis=1)
         if not kept.all():
             done, table, ended = done[kept], table[kept], ended[kept]
@@ -49,6 +65,8 @@ class History:
             done, table = done[order], table[order]
         self.done: Numbers = done
         self.loss: Floats = table
+        self.graded = partial is not None
+        self._partial = partial
 
     @staticmethod
     def of(snapshot: Snapshot) -> History:
@@ -58,16 +76,33 @@ class History:
         return len(self.done)
 
     @cached_property
+    def whole(self) -> Bools:
+        return np.ones(len(self.done), bool) if self._partial is None else self._partial.whole[self.done]
+
+    @cached_property
+    def steps(self) -> Steps:
+        if self._partial is None:
+            count = len(self.done)
+            return Steps(np.arange(count), np.zeros(count), self.loss, np.ones(count, bool))
+        return Steps(*self._partial.steps(self.done))
+
+    @cached_property
     def failed(self) -> Numbers:
         return self._chosen(self.snapshot.where(State.FAILED))
 
     @cached_property
     def pruned(self) -> Numbers:
-        return self._chosen(self.snapshot.where(State.PRUNED))
+        return self._others(self.snapshot.where(State.PRUNED))
 
     @cached_property
     def pending(self) -> Numbers:
-        return self._chosen(self.snapshot.where(State.RUNNING, State.WAITING, State.PAUSED))
+        return self._others(self.snapshot.where(State.RUNNING, State.WAITING, State.PAUSED))
+
+    def _others(self, numbers: Numbers) -> Numbers:
+        """Those whose parameters are known and that are not done."""
+        if self._partial is not None:
+            numbers = numbers[~np.isin(numbers, self.done)]
+        return self._chosen(numbers)
 
     def _chosen(self, numbers: Numbers) -> Numbers:
         """Those whose parameters are known."""
@@ -77,9 +112,8 @@ class History:
     def slack(self) -> Floats:
         if not self.snapshot.definition.subject_to:
             return np.empty((len(self.done), 0))
-        return slacks(self.snapshot.definition.subject_to, self.snapshot.values, self.snapshot.size)[
-            self.done
-        ]
+        values = self.snapshot.values if self._partial is None else self._partial.values
+        return slacks(self.snapshot.definition.subject_to, values, self.snapshot.size)[self.done]
 
     @cached_property
     def good(self) -> Bools:
@@ -100,6 +134,16 @@ class History:
     def active(self, numbers: Numbers) -> Bools:
         """(k, d) which parameters trials have."""
         return ~np.isnan(self.snapshot.codes[numbers])
+
+
+def _complete(snapshot: Snapshot) -> tuple[Numbers, Floats, Floats]:
+    """The complete trials, their losses, and when they ended."""
+    done = np.flatnonzero(snapshot.state == State.COMPLETE)
+    table = np.empty((len(done), len(snapshot.definition.objectives)))
+    for j, objective in enumerate(snapshot.definition.objectives):
+        column = snapshot.values(objective.metric)[done]
+        table[:, j] = column if objective.minimize else -column
+    return done, table, snapshot.finished[done]
 
 
 class _Places:

@@ -43,27 +43,31 @@ class Hyper(NamedTuple):
 class Features:
     """How points of a space become rows of numbers whose Euclidean distances are the kernel's.
 
-    group: (p,) the group of each feature. count: the number of groups.
+    group: (p,) the group of each feature. count: the number of groups. graded: whether rows also say how far a trial was taken.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, graded: bool = False) -> None:
         geometry = Geometry.of(space)
         self._ordered = geometry.ordered
         self._choices = [(j, int(space.cells[j])) for j in geometry.choices.tolist()]
         self._flags = geometry.conditional
-        sizes = [1] * len(self._ordered) + [k for _, k in self._choices] + [1] * len(self._flags)
+        sizes = [1] * len(self._ordered) + [k for _, k in self._choices] + [1] * (len(self._flags) + graded)
         self.count = len(sizes)
         self.group: NDArray[np.int64] = np.repeat(np.arange(self.count), sizes)
         self._all_ordered = len(self._ordered) == geometry.d and not len(self._flags)
+        self._graded = graded
 
     @staticmethod
     @functools.lru_cache(maxsize=64)
-    def of(space: Space) -> Features:
-        return Features(space)
+    def of(space: Space, graded: bool = False) -> Features:
+        return Features(space, graded)
 
-    def rows(self, unit: Floats, active: Bools | None) -> Floats:
-        """(n, p) features of points (n, d) of the unit cube. active: (n, d), or None where every parameter is."""
-        if self._all_ordered:
+    def rows(self, unit: Floats, active: Bools | None, grade: Floats | float = 0.0) -> Floats:
+        """(n, p) features of points (n, d) of the unit cube. active: (n, d), or None where every parameter is.
+
+        grade: (n,) how far trials were taken, where rows tell: from -1 to 0, the whole.
+        """
+        if self._all_ordered and not self._graded:
             return unit
         parts: list[Floats] = [unit[:, self._ordered]]
         for j, k in self._choices:
@@ -74,6 +78,8 @@ class Features:
         if len(self._flags):
             there = np.ones((len(unit), len(self._flags))) if active is None else active[:, self._flags]
             parts.append(np.asarray(there, float))
+        if self._graded:
+            parts.append(np.broadcast_to(np.asarray(grade, float), len(unit))[:, None])
         return np.concatenate(parts, axis=1)
 
 

@@ -40,36 +40,40 @@ _PREDICTS = 0.5  # skill from which on that belief is not needed
 class Model:
     """Posteriors of a study's trials, and the score of points that were not tried.
 
-    loss: (k,) one loss for each complete trial. extra: (m, d) points of the cube that are pending besides the study's own.
+    loss: (n,) one loss for each of the history's steps. extra: (m, d) points of the cube that are pending besides the study's own.
     price: what trials cost, and what that means for the next one; None if that does not matter.
     """
 
     def __init__(self, history: History, loss: Floats, extra: Floats, price: Price | None = None) -> None:
         space = history.space
-        self._geometry, self._features = Geometry.of(space), Features.of(space)
+        self._geometry, self._features = Geometry.of(space), Features.of(space, history.graded)
         self._conditional = bool(len(self._geometry.conditional))
         self._beliefs = Beliefs.of(space)
-        self._count = len(loss)
+        self._count = len(history)
         done, failed, pruned = map(history.unit, (history.done, history.failed, history.pruned))
         pending = np.concatenate((history.unit(history.pending), extra))
         self.taken: Floats = np.concatenate((done, failed, pruned, pending))
         x, crashes, stopped, self._waiting = map(self._rows, (done, failed, pruned, pending))
         crashes, stopped, waiting = crashes[-_LABELLED:], stopped[-_LABELLED:], self._waiting[-_PENDING:]
 
-        self.learned = learned = learn(self._features, x, loss)
+        steps = history.steps
+        every = self._features.rows(done[steps.who], self._active(done[steps.who]), steps.grade)
+        self.learned = learned = learn(self._features, every, loss)
         root, outputs = learned.root, learned.outputs
+        last = steps.last[learned.rows]
+        which = steps.who[learned.rows][last]
         # A failed trial is as bad as the worst that ended, a pruned one is worse than most.
         imputed = np.repeat([outputs.max(), np.quantile(outputs, 0.75)], [len(crashes), len(stopped)])
         root = root.extended(np.concatenate((crashes, stopped)))
         # What a pending trial will bring is taken for known, or it would be proposed once more.
         self._loss = Posterior(root.extended(waiting, _SURE), np.concatenate((outputs, imputed)))
-        tried = done[learned.rows]
-        self._sources = self._trusted(history.snapshot.past, tried, len(loss))
-        seen = self._loss.fitted[: len(tried)]
-        allowed = history.good[learned.rows]
+        tried = done[which]
+        self._sources = self._trusted(history.snapshot.past, done[steps.who][learned.rows], len(loss))
+        seen, outputs = self._loss.fitted[: len(outputs)][last], outputs[last]
+        allowed = history.good[which]
         self._purse = None if price is None else Purse(price, self._features, x)
         if price is not None:
-            allowed &= price.logs[learned.rows] <= price.within
+            allowed &= price.logs[which] <= price.within
         self.best_first: Floats = tried[np.lexsort((seen, ~allowed))]
         """Tried points, the most promising first."""
         self._limits = [
@@ -78,6 +82,8 @@ class Model:
         if len(crashes) >= _CRASHES:
             self._limits.append(self._failing(x, crashes))
         self._best: float | None = None
+        reached = allowed & history.whole[which]  # what others would come to is a guess
+        allowed = reached if reached.any() else allowed
         if allowed.any():
             level = self._with_others(seen if root.noise > _NOISY else outputs, tried)[allowed]
             # What is expected of pending trials is reached already, as far as they will probably be allowed.

@@ -136,7 +136,7 @@ class GPSampler(Sampler):
         return self._model(history, number, np.empty((0, len(history.space))))
 
     def _model(self, history: History, number: int, chosen: Floats) -> Model:
-        return Model(history, _scalar(history.loss, number), chosen, self._price(history, number))
+        return Model(history, _scalar(history.steps.loss, number), chosen, self._price(history, number))
 
     def _costs(self, history: History) -> Floats:
         """(k,) what each complete trial cost; NaN where that is not known, or no cost."""
