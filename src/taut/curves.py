@@ -7,8 +7,6 @@ before the first step of a later one. A step that an attempt reports twice has i
 
 from __future__ import annotations
 
-import itertools
-
 from taut.events import Reported
 
 __all__ = ["Curves"]
@@ -20,20 +18,18 @@ class Curves:
     def __init__(self) -> None:
         self.heard: list[Reported] = []
         self._trials: dict[int, list[Reported]] = {}
+        self._mixed: set[int] = set()  # trials whose reports are not of one attempt, step after step
         self._sorted = 0
 
     def of(self, n: int) -> list[Reported]:
         """The reports of trial `n` that count, by step."""
-        return _counting(self._rows(n))
+        rows = self._rows(n)
+        return _counting(rows) if n in self._mixed else rows
 
     def last(self, n: int) -> Reported | None:
         """The report of trial `n` at its furthest step."""
-        rows = self._rows(n)
-        if not rows:
-            return None
-        if len(rows) == 1 or (rows[-1].a == rows[0].a and _forwards(rows[-2:])):
-            return rows[-1] if _forwards(rows) else _counting(rows)[-1]
-        return _counting(rows)[-1]
+        rows = self.of(n)
+        return rows[-1] if rows else None
 
     def trials(self) -> list[int]:
         """The trials that have reported."""
@@ -46,17 +42,14 @@ class Curves:
 
     def _sort(self) -> None:
         for event in self.heard[self._sorted :]:
-            self._trials.setdefault(event.n, []).append(event)
+            rows = self._trials.setdefault(event.n, [])
+            if rows and (event.s <= rows[-1].s or event.a != rows[-1].a):
+                self._mixed.add(event.n)
+            rows.append(event)
         self._sorted = len(self.heard)
 
 
-def _forwards(rows: list[Reported]) -> bool:
-    return all(one.s < two.s and one.a == two.a for one, two in itertools.pairwise(rows))
-
-
 def _counting(rows: list[Reported]) -> list[Reported]:
-    if _forwards(rows):
-        return rows
     found: dict[float, Reported] = {}
     until = float("inf")
     for attempt in sorted({event.a for event in rows}, reverse=True):

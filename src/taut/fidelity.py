@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import msgspec
@@ -58,18 +59,11 @@ class Fidelity(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def rungs(self, eta: float) -> list[float]:
         """Steps at which trials are compared, `max` the last: each `eta` times the one before, downwards as far as `min`."""
-        count = int(math.log(self.max / self.min) / math.log(eta) + 1e-9)
-        steps = [self.max / eta**k for k in range(min(count, _MOST) + 1)]
-        return sorted({self.settle(step) for step in steps})
+        return _rungs(self.min, self.max, tuple(self.levels), eta)
 
     def settle(self, step: float) -> float:
         """The nearest step that there is: a level, or a whole number where `min` and `max` are such."""
-        if self.levels:
-            levels = np.array(self.levels)
-            return float(levels[np.abs(np.log(levels / step)).argmin()])
-        if float(self.min).is_integer() and float(self.max).is_integer():
-            step = math.floor(step + 0.5)
-        return float(min(max(step, self.min), self.max))
+        return _settled(self.min, self.max, tuple(self.levels), step)
 
     def share(self, step: float) -> float:
         """What a trial up to `step` costs, as a part of a whole one."""
@@ -84,3 +78,18 @@ class Fidelity(msgspec.Struct, frozen=True, omit_defaults=True):
         """A step in words: ``epoch 3 of 27``."""
         unit = f" {self.unit}" if self.unit else ""
         return f"{self.name} {step:g} of {self.max:g}{unit}"
+
+
+@functools.lru_cache(maxsize=64)
+def _rungs(low: float, high: float, levels: tuple[float, ...], eta: float) -> list[float]:
+    count = int(math.log(high / low) / math.log(eta) + 1e-9)
+    steps = [high / eta**k for k in range(min(count, _MOST) + 1)]
+    return sorted({_settled(low, high, levels, step) for step in steps})
+
+
+def _settled(low: float, high: float, levels: tuple[float, ...], step: float) -> float:
+    if levels:
+        return min(levels, key=lambda level: abs(math.log(level / step)))
+    if float(low).is_integer() and float(high).is_integer():
+        step = math.floor(step + 0.5)
+    return float(min(max(step, low), high))

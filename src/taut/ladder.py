@@ -6,9 +6,10 @@ complete trial told in the end stands on the last rung.
 
 from __future__ import annotations
 
+import bisect
 import weakref
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +24,28 @@ from taut.verdict import needed
 
 __all__ = ["Ladder"]
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 _Key = tuple[tuple[float, ...], tuple[str, ...]]
 
 
 class Ladder:
     """Use `Ladder.of(snapshot, rungs)`, which keeps it and reads only what is new.
 
-    rungs: (R,) steps, growing. Rows are trials.
+    rungs: R steps, growing. Rows are trials.
     """
 
     _known: ClassVar[weakref.WeakKeyDictionary[Snapshot, dict[_Key, Ladder]]] = weakref.WeakKeyDictionary()
 
     def __init__(self, rungs: Sequence[float], definition: Definition) -> None:
-        self.rungs: Floats = np.array(rungs)
+        self.rungs = list(rungs)
         self._signs = [1.0 if objective.minimize else -1.0 for objective in definition.objectives]
         self._conditions = definition.subject_to
         self._names = needed(definition)
         names = self._names
         self._table = np.full((0, len(rungs), len(names)), np.nan)
-        self._time: list[float] = []  # of each trial, when it came to its highest rung
-        self._top: list[int] = []  # of each trial, how many rungs it is on
+        self._time = np.full(0, np.nan)  # of each trial, when it came to its highest rung
+        self._top = np.zeros(0, np.int64)  # of each trial, how many rungs it is on
+        self._size = 0
         self._last: list[tuple[int, float]] = []  # of each trial, the attempt and step that were read last
         self._read = self._ended = 0
 
@@ -58,21 +61,21 @@ class Ladder:
         return ladder
 
     def __len__(self) -> int:
-        return len(self._top)
+        return self._size
 
     def height(self, n: int) -> int:
         """How many rungs trial `n` is on."""
-        return self._top[n] if n < len(self._top) else 0
+        return int(self._top[n]) if n < self._size else 0
 
     @property
     def heights(self) -> NDArray[np.int64]:
         """(n,) how many rungs each trial is on."""
-        return np.array(self._top, np.int64)
+        return self._top[: self._size]
 
     @property
     def times(self) -> Floats:
         """(n,) when each trial came to the highest rung that it is on, seconds since the epoch."""
-        return np.array(self._time)
+        return self._time[: self._size]
 
     def raw(self, name: str) -> Floats:
         """(n, R) a metric on every rung; NaN where a trial is not, or the metric was no number there."""
@@ -85,6 +88,12 @@ class Ladder:
         columns = self._table[: len(self), :, : len(self._signs)] * self._signs
         return np.where(np.isinf(columns), np.inf, columns)
 
+    def loss(self, numbers: NDArray[np.int64], rung: int) -> Floats:
+        """(k, m) `losses` of some trials on one rung."""
+        rows: Floats = self._table[numbers, rung, : len(self._signs)] * self._signs
+        rows[np.isinf(rows)] = np.inf
+        return rows
+
     def slacks(self, rung: int) -> Floats:
         """(n, c) the constraints as far as they are known on a rung, kept where at most 0 (see `taut.slack`)."""
         return slacks(self._conditions, lambda name: self.raw(name)[:, rung], len(self))
@@ -93,7 +102,7 @@ class Ladder:
         heard = snapshot.curves.heard
         for event in heard[self._read :]:
             n = event.n
-            if n >= len(self._top):
+            if n >= self._size:
                 self._grow(n + 1)
             if self._names[0] not in event.y:
                 continue  # it says something else
@@ -105,7 +114,7 @@ class Ladder:
                 self._again(snapshot, n)
         self._read = len(heard)
         for n in snapshot.completed[self._ended :]:
-            if n >= len(self._top):
+            if n >= self._size:
                 self._grow(n + 1)
             self._finish(snapshot, n)
         self._ended = len(snapshot.completed)
@@ -114,7 +123,7 @@ class Ladder:
         top, count = self._top[n], len(self.rungs)
         if top == count or event.s < self.rungs[top]:
             return
-        reached = int(np.searchsorted(self.rungs, event.s, side="right"))
+        reached = bisect.bisect_right(self.rungs, event.s)
         values = [_number(event.y.get(name, np.nan)) for name in self._names]
         self._table[n, top:reached] = values
         self._top[n], self._time[n] = reached, event.t
@@ -137,14 +146,19 @@ class Ladder:
             self._top[n], self._time[n] = len(self.rungs), float(snapshot.finished[n])
 
     def _grow(self, size: int) -> None:
-        more = size - len(self._top)
-        self._top += [0] * more
-        self._time += [np.nan] * more
-        self._last += [(0, -np.inf)] * more
         if size > len(self._table):
-            table = np.full((max(64, 2 * size), *self._table.shape[1:]), np.nan)
-            table[: len(self._table)] = self._table
-            self._table = table
+            capacity = max(64, 2 * size)
+            self._table = _longer(self._table, capacity, np.nan)
+            self._time = _longer(self._time, capacity, np.nan)
+            self._top = _longer(self._top, capacity, 0)
+        self._last += [(0, -np.inf)] * (size - self._size)
+        self._size = size
+
+
+def _longer(old: NDArray[Scalar], capacity: int, fill: float) -> NDArray[Scalar]:
+    new = np.full((capacity, *old.shape[1:]), fill, old.dtype)
+    new[: len(old)] = old
+    return new
 
 
 def _number(value: float | None) -> float:

@@ -322,7 +322,7 @@ class Store:
 
     def report(self, number: int, attempt: int, step: float, values: Mapping[str, float]) -> None:
         """Write down intermediate values (not flushed to disk: losing one costs nothing)."""
-        finite = {name: value if np.isfinite(value) else None for name, value in values.items()}
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self.write([Reported(n=number, a=attempt, s=step, y=finite, t=self.clock.now())])
 
     def judge(self, number: int, attempt: int) -> Judgement:

@@ -347,7 +347,7 @@ WRONG = [
     ),
     Wrong(
         "run study.toml",
-        "taut: study.toml:14: pruner.fidelity: asha compares trials at steps that it has to know; add, for instance, fidelity = { name = "epoch", min = 1, max = 27 }",
+        'taut: study.toml:14: pruner.fidelity: asha compares trials at steps that it has to know; add, for instance, fidelity = { name = "epoch", min = 1, max = 27 }',
         (('"random"', '"random"\n[pruner]\nmethod = "asha"'),),
     ),
     Wrong(

@@ -7,6 +7,7 @@ cohort are (synchronous). *What happens* to the others: they wait, to be promote
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
 import math
@@ -70,11 +71,10 @@ class _Halving(Pruner):
     def judge(self, snapshot: Snapshot, number: int, since: float = -np.inf) -> Judgement:
         ladder = self._ladder(snapshot)
         top = ladder.height(number) - 1
-        lowest = self._bracket(snapshot, number).lowest
-        if top < lowest or top == len(ladder.rungs) - 1:
+        if top < 0 or top == len(ladder.rungs) - 1 or since >= ladder.rungs[top]:
+            return Judgement.GO  # nothing new, or nothing above
+        if top < self._bracket(snapshot, number).lowest:
             return Judgement.GO
-        if since >= ladder.rungs[top]:
-            return Judgement.GO  # nothing new
         if self.pauses and ladder.rungs[top] < snapshot.goals.get(number, (0, -np.inf))[1]:
             return Judgement.GO  # it begins again from its start, on its way to where it was promoted to
         if self._goes_on(snapshot, ladder, number, top):
@@ -108,7 +108,7 @@ class _Halving(Pruner):
         if at is None:
             last = snapshot.curves.last(number)
             at = -np.inf if last is None else last.s
-        above = int(np.searchsorted(rungs, at, side="right"))
+        above = bisect.bisect_right(rungs, at)
         return float(rungs[min(max(above, self._bracket(snapshot, number).lowest), len(rungs) - 1)])
 
     def account(self, snapshot: Snapshot) -> str | None:
@@ -309,7 +309,7 @@ def _brackets(rungs: int, eta: float) -> list[Bracket]:
 
 
 def _merit(ladder: Ladder, numbers: NDArray[np.int64], rung: int) -> Floats:
-    return standing(ladder.losses[numbers, rung], ladder.slacks(rung)[numbers])
+    return standing(ladder.loss(numbers, rung), ladder.slacks(rung)[numbers])
 
 
 def _best(ladder: Ladder, numbers: NDArray[np.int64], rung: int, count: int) -> NDArray[np.int64]:
