@@ -11,6 +11,7 @@ need no comparison, for either; the mean has those that do. Microseconds of proc
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -125,7 +126,9 @@ def main() -> None:
                 "optuna": with_optuna(storage, existing, options.steps),
                 "taut": with_taut(path, existing, options.steps),
             }
-            found = {name: sum(spent, []) for name, spent in common.rounds(sides, turns).items()}
+            found = {
+                name: list(itertools.chain(*spent)) for name, spent in common.rounds(sides, turns).items()
+            }
             median = {name: 1e6 * statistics.median(spent) for name, spent in found.items()}
             mean = {name: 1e6 * statistics.fmean(spent) for name, spent in found.items()}
             ratio = mean["optuna"] / mean["taut"]
