@@ -89,7 +89,7 @@ def test_a_waiting_trial_comes_before_held_ones_with_the_parameters_it_had() -> 
     events = [started(0), started(1, x=0.125, kind="b"), started(2), released(2), released(1)]
     snapshot = seen(events, trials=9)
     start = ask(snapshot, held=[3, 4], frontier=5)
-    assert start == Start([1], 1, [{"x": 0.125, "kind": "b"}])
+    assert start == Start([1], 1, [{"x": 0.125, "kind": "b"}], [None])
     assert begins(ask(snapshot, held=[3], frontier=5, taken={(1, 1)})) == ([2], 1)
     assert begins(ask(snapshot, held=[3], frontier=5, taken={(1, 1), (2, 1)})) == ([3], 0)
     assert begins(ask(snapshot, held=[3, 4], frontier=5, free=9)) == ([1], 1)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from taut.definition import Definition, Earlier, Evaluation, Method, Objective, Results
 from taut.errors import InputError
+from taut.fidelity import Fidelity
 from taut.studyfile import parse_duration, read, template
 from taut.studyfile.lines import Lines
 
@@ -606,7 +607,7 @@ def test_a_full_file(here: Path) -> None:
         "eval_loss <= 1.9",
     )
     assert definition.sampler == Method("gp", {"acquisition": {"name": "ei", "xi": 0.01}})
-    assert definition.pruner == Method("asha", {"fidelity": {"name": "epoch", "min": 1, "max": 27}})
+    assert definition.pruner == Method("asha") and definition.fidelity == Fidelity("epoch", 27.0, min=1.0)
     words = ["python", "{base}/train.py", "--output_dir", "{trial_dir}", "{args}", "--tag", "{{x}}"]
     assert definition.evaluation == Evaluation(
         command=[*words, ""],
@@ -690,6 +691,7 @@ def test_a_template_needs_a_good_name(name: str) -> None:
         ["warmup"],
         ["hours", "until"],
         ["[sampler]", "method"],
+        ["[pruner]", "fidelity", "eta"],
         ["[results]", "stdout", "json"],
         ["[on.local]", "workers = 4"],
         ["[on.slurm]", "partition", "gpus", 'time = "06', "workers = 8", "setup"],
@@ -904,3 +906,50 @@ def test_any_text_can_be_searched(text: str) -> None:
     for path in [(), ("a",), ("a", "b", "0")]:
         assert 1 <= located.find(path) <= text.count("\n") + 1
     assert 1 <= located.statement <= text.count("\n") + 1
+
+
+PRUNED = 'command = "true {{args}}"\nminimize = "loss"\n[space]\nx = {{ uniform = [0, 1] }}\n[pruner]\n{}\n'
+
+
+@pytest.mark.parametrize(
+    "text, fidelity",
+    [
+        ('fidelity = { name = "epoch", max = 9 }', Fidelity("epoch", 9.0)),
+        (
+            'method = "hyperband"\nfidelity = { name = "part", levels = [0.1, 0.5, 1], resume = true, unit = "of the data" }',
+            Fidelity("part", 1.0, min=0.1, levels=[0.1, 0.5, 1.0], resume=True, unit="of the data"),
+        ),
+        (
+            'fidelity = { name = "size", min = 2, max = 8, cost = "size ** 2" }',
+            Fidelity("size", 8.0, min=2.0, cost="size ** 2"),
+        ),
+    ],
+)
+def test_a_fidelity(tmp_path: Path, text: str, fidelity: Fidelity) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(PRUNED.format(text))
+    definition = read(file)
+    assert definition.fidelity == fidelity
+    assert definition.pruner == Method("hyperband" if "hyperband" in text else "asha")
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("", "pruner.method: no method is given"),
+        ('method = "ahsa"', "method"),
+        ("fidelity = { max = 9 }", "pruner.fidelity.name: name is not given"),
+        ('fidelity = { name = "epoch" }', "pruner.fidelity.max: max is not given"),
+        ('fidelity = { name = "epoch", max = -1 }', "pruner.fidelity.max"),
+        ('fidelity = { name = "epoch", max = 9, resume = 1 }', "pruner.fidelity.resume: 1 is no answer"),
+        ('fidelity = { name = "epoch", levels = [1, "a"] }', "pruner.fidelity.levels"),
+        ('fidelity = { name = "x", max = 9 }', "'x' is a parameter too"),
+        ('fidelity = { name = "epoch", max = 9, steps = 2 }', "steps"),
+    ],
+)
+def test_no_fidelity(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(PRUNED.format(text))
+    with pytest.raises(InputError) as caught:
+        read(file, pruners=["asha", "hyperband"])
+    assert problem in caught.value.message

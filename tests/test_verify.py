@@ -16,6 +16,7 @@ import pytest
 import perturbing
 import taut
 from processes import begin, output, script, until
+from taut.decide import Proposals
 from taut.errors import StudyError
 from taut.events import Event, Finished, Started, decode, encode
 from taut.opening import make_proposals
@@ -132,7 +133,7 @@ def test_what_four_workers_decided_at_once_is_reproduced(recorded: Path) -> None
 
 
 def test_the_replay_depends_on_the_sampler_and_on_what_was_seen(path: Path) -> None:
-    other = verify(path, lambda definition, space: perturbing.Perturb(scale=0.4))
+    other = verify(path, lambda definition, space: Proposals(perturbing.Perturb(scale=0.4), space))
     assert not other.good and len(other.differences) > 60
 
     def blind(event: Event) -> Event:
@@ -282,7 +283,7 @@ def test_many_at_once_lists_and_interleaved_workers(sampler: str, tmp_path: Path
         owner.tell(trials, loss=[1.0] * len(trials))
     two.run(lambda trial: trial.params["x"])
     assert check(path).differences == []
-    other = verify(path, lambda definition, space: perturbing.Perturb(0.123))
+    other = verify(path, lambda definition, space: Proposals(perturbing.Perturb(0.123), space))
     assert not other.good
 
 

@@ -14,8 +14,6 @@ import msgspec
 from taut.definition import Budget, Definition, Earlier, Method, Objective
 from taut.errors import InputError, nearest
 from taut.space import Space
-from taut.studyfile.pruner import pruning
-from taut.studyfile.table import Table
 
 __all__ = ["definer", "hours_of", "mode_of", "place_of", "whole"]
 
@@ -143,6 +141,9 @@ def _earlier(given: Any) -> list[Earlier]:
 def _pruner(given: Any) -> dict[str, Any]:
     if given is None:
         return {}
+    from taut.studyfile.pruner import pruning  # what reads files is needed by few
+    from taut.studyfile.table import Table
+
     values = {"method": given} if isinstance(given, str) else given
     if not isinstance(values, Mapping):
         raise InputError(
