@@ -1,9 +1,9 @@
-"""The pictures of the pages on samplers, drawn from the samplers themselves.
+"""The pictures of the pages on samplers and pruners, drawn from these themselves.
 
 python docs/make_pictures.py              # --to docs/pictures
 
 Each shows a study of one parameter, a learning rate, with a loss that is known here, so that a model can be put beside the
-truth. Needs nothing but taut.
+truth, and a learning curve is a formula. Needs nothing but taut.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ BLUE, RED, GREEN, GREY, BLACK = "#1f5fa8", "#cc4e1a", "#2c7d4f", "#8a8a8a", "#2b
 SPACE = taut.Space(learning_rate=taut.loguniform(1e-5, 1e-1))
 LINE = np.linspace(0.0, 1.0, 401)
 UNIT = LINE[:, None]
+_MARGIN = 0.03  # of a panel, left of the first epoch and right of the last one
 PLACES = {"10⁻⁵": 0.0, "10⁻⁴": 0.25, "10⁻³": 0.5, "10⁻²": 0.75, "10⁻¹": 1.0}
 
 
@@ -130,12 +131,57 @@ def conjugate() -> str:
     return picture("Thompson sampling: functions drawn from a posterior", [panel], "learning rate", PLACES)
 
 
+def learning(u: Floats, epoch: float, rng: np.random.Generator) -> float:
+    """The loss after some epochs: large learning rates come down sooner, and not always further."""
+    return float(loss(u[0]) + 3.0 * (1.0 + epoch) ** (-0.4 - 1.2 * u[0]) + 0.02 * rng.standard_normal())
+
+
+def trained(epochs: int, pruner: dict[str, Any], seed: int = 0) -> taut.Study:
+    """As many trials as epochs, at random, one after the other; one that is promoted goes on from where it was."""
+    made = taut.Study(None, SPACE, minimize="loss", sampler="random", pruner=pruner, seed=seed)
+
+    def train(trial: taut.Trial) -> None:
+        u = SPACE.encode(SPACE.codes([trial.params]))[0]
+        begin = 0 if trial.resumed_step is None else int(trial.resumed_step)
+        rng = np.random.default_rng([seed, trial.number, begin])
+        for epoch in range(begin + 1, epochs + 1):
+            trial.report(step=epoch, loss=learning(u, epoch, rng))
+            if trial.should_stop():
+                break
+
+    return made.run(train, trials=epochs)
+
+
+def asha() -> str:
+    fidelity = {"name": "epoch", "min": 1, "max": 27, "resume": True}
+    made = trained(27, {"method": "asha", "fidelity": fidelity})
+    rungs = np.array([1.0, 3.0, 9.0, 27.0])
+    curves = [made.snapshot.curves.of(trial.number) for trial in made.trials]
+
+    def across(steps: Floats) -> Floats:
+        return _MARGIN + (1.0 - 2.0 * _MARGIN) * np.log(steps) / np.log(27.0)
+
+    panel = Panel("loss", 2.0, 6.0, 300)
+    panel.stems(across(rungs), GREY, dashes="3 4")
+    for rung, colour in zip(rungs.tolist(), (GREY, BLUE, GREEN, RED), strict=True):
+        last = [curve for curve in curves if curve[-1].s == rung]
+        for i, curve in enumerate(last):
+            steps = across(np.array([event.s for event in curve]))
+            values = np.array([event.y["loss"] for event in curve])
+            if len(curve) > 1:
+                panel.line(steps, values, colour, width=2.6 if rung == rungs[-1] else 1.6)
+            name = "" if i else f"{len(last)} to epoch {rung:g}"
+            panel.dots(steps[-1:], values[-1:], colour, name, hollow=rung < rungs[-1])
+    places = {f"{rung:g}": float(across(np.array([rung]))[0]) for rung in rungs}
+    return picture("Learning curves of 27 trials under ASHA", [panel], "epoch", places)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "pictures")
     to = parser.parse_args().to
     to.mkdir(parents=True, exist_ok=True)
-    for draw in (gp, tpe, conjugate):
+    for draw in (gp, tpe, conjugate, asha):
         (to / f"{draw.__name__}.svg").write_text(draw(), encoding="utf-8")
 
 

@@ -15,6 +15,8 @@ import pytest
 
 from taut import jobplan, studyfile
 from taut.cli import _COMMANDS
+from taut.opening import make_proposals
+from taut.pruners import registry as pruners
 from taut.samplers import registry
 from taut.slurm.rounds import Rounds
 from taut.slurm.site import Config, Site
@@ -51,7 +53,8 @@ def test_study_files_are_valid(page: Path, tmp_path: Path) -> None:
     for number, text in enumerate(blocks(page, "toml")):
         file = tmp_path / f"study{number}.toml"
         file.write_text(text)
-        assert studyfile.read(file).objectives
+        definition = studyfile.read(file)
+        assert make_proposals(definition, definition.parsed_space()).sampler
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -64,23 +67,35 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}, anchor
 
 
-@pytest.mark.parametrize("method", sorted(registry._BUILT_IN))
-def test_every_option_of_a_sampler_is_documented_with_its_default(method: str) -> None:
-    module, _, kind = registry._BUILT_IN[method].partition(":")
-    pages = [ROOT / "docs" / "samplers" / f"{name}.md" for name in (method, "designs")]
+@pytest.mark.parametrize(
+    ("folder", "method", "target", "elsewhere"),
+    [
+        *(("samplers", method, target, "designs") for method, target in sorted(registry._BUILT_IN.items())),
+        *(("pruners", method, target, "median") for method, target in sorted(pruners._BUILT_IN.items())),
+    ],
+)
+def test_every_option_of_a_method_is_documented_with_its_default(
+    folder: str, method: str, target: str, elsewhere: str
+) -> None:
+    module, _, kind = target.partition(":")
+    pages = [ROOT / "docs" / folder / f"{name}.md" for name in (method, elsewhere)]
     text = next(page for page in pages if page.exists()).read_text()
     assert f"`{method}`" in text
+    assert f"`{method}`" in (ROOT / "docs" / f"{folder}.md").read_text()
     for option in dataclasses.fields(getattr(importlib.import_module(module), kind)):
         row = next(line for line in text.splitlines() if re.match(rf"\|[^|]*`{option.name}`", line))
         if isinstance(option.default, str | int | float):
             names, default = row.split("|")[1:3]
             place = re.findall(r"`(\w+)`", names).index(option.name)  # one row may hold several
-            assert default.replace('"', "").split(",")[place].strip() == f"{option.default}".removesuffix(
-                ".0"
+            told = default.replace('"', "").split(",")[place].strip()
+            assert told == (
+                f"{option.default}".lower()  # TOML spells true so
+                if isinstance(option.default, bool)
+                else f"{option.default}".removesuffix(".0")
             )
 
 
-def test_the_pictures_are_made_from_the_samplers(tmp_path: Path) -> None:
+def test_the_pictures_are_made_from_the_methods(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     script = ROOT / "docs" / "make_pictures.py"
     ran = subprocess.run([sys.executable, script, "--to", tmp_path], env=env, capture_output=True, text=True)

@@ -29,6 +29,13 @@ def rung_of(
     if order is not None:
         return snapshot.judged[number].s if order == "pause" else None
     fidelity = snapshot.definition.fidelity
+    last = snapshot.curves.last(number)
+    reached = last.s if last is not None and last.a == attempt else None
+    judged = snapshot.judged.get(number)
+    told_to_wait = judged is not None and (judged.a, judged.verdict) == (attempt, "pause")
+    if pruned and told_to_wait and fidelity is not None and reached is not None:
+        # A command is ended from outside: it may come some steps further before that happens.
+        return reached if reached < fidelity.max else None
     goal = snapshot.goals.get(number)
     if (
         pruned
@@ -39,8 +46,6 @@ def rung_of(
         or goal[0] != attempt
     ):
         return None
-    last = snapshot.curves.last(number)
-    reached = last.s if last is not None and last.a == attempt else None
     if reached is None:
         return goal[1] if aimed and goal[1] < fidelity.max else None
     # Whoever stops short of the goal unasked has its own reasons, and is done.

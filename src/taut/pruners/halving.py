@@ -125,11 +125,13 @@ class _Halving(Pruner):
         if self.together:  # its cohort decides when all are there
             return False
         peers = self._peers(snapshot, ladder, number, rung)
-        if not self.pauses and len(peers) < self.eta:
-            return True
         merit = _merit(ladder, peers, rung)
         mine = merit[peers == number][0]
-        return bool(np.isfinite(mine)) and int((merit < mine).sum()) < int(len(peers) / self.eta)
+        if not np.isfinite(mine):
+            return False
+        if not self.pauses and len(peers) < self.eta:
+            return True
+        return int((merit < mine).sum()) < int(len(peers) / self.eta)
 
     def _of_rungs(self, snapshot: Snapshot, ladder: Ladder) -> list[int]:
         """Algorithm 2 of ASHA: from the highest rung down, whoever waits there and is among the best."""

@@ -48,6 +48,11 @@ trials = 50
 # [sampler]
 # method = "auto"                           # or gp, tpe, quasirandom, random, grid, ...
 
+# Ends trials early that promise little, by what they report with a step: taut.report(step=1, eval_loss=...).
+# [pruner]
+# fidelity = { name = "epoch", min = 1, max = 27 }    # what steps count, and the step of a whole trial
+# eta = 3                                   # of so many trials at a step one goes on (by method "asha")
+
 # How a command's numbers come back, if not by $TAUT_REPORT.
 # [results]
 # stdout = 'eval_loss=(?P<eval_loss>\\S+)'   # a pattern for printed lines, or "hf": Hugging Face Trainer
