@@ -11,6 +11,7 @@ import ast
 import math
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import taut
 
 SPACE = taut.Space(
     learning_rate=taut.loguniform(3e-4, 3e-2, start=3e-3, belief="medium"),
-    warmup=taut.uniform(0.0, 0.5, start=0.1),  # part of the steps over which the learning rate rises
+    warmup=taut.uniform(0.0, 1.0, start=0.4),  # epochs over which the learning rate rises
     weight_decay=taut.loguniform(1e-3, 1.0, start=1e-1),
     dropout=taut.uniform(0.0, 0.3, step=0.05, start=0.0),
     layers=taut.uniform_int(1, 3, start=2),
@@ -180,6 +181,46 @@ def restore(folder: Path | None, **parts: Any) -> int:
     return saved["epoch"]
 
 
+# ----------------------------------------------------------------------------------------- one trial
+
+
+def train(trial: taut.Trial, training: Tensor, held_out: Tensor, args: argparse.Namespace) -> float | None:
+    """Train one model, from where an earlier attempt at it was left; its loss, or None if it goes on later.
+
+    Every epoch is reported and saved, so that the trial can end after each: because a pruner wants it to, because the job ends,
+    or because the worker is killed. Whoever goes on comes to the same result as without the break.
+    """
+    params = dict(trial.params)
+    torch.manual_seed(args.seed)
+    rate, warmup, decay = (params.pop(name) for name in ("learning_rate", "warmup", "weight_decay"))
+    model = CharacterModel(args.context, **params)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
+    steps = args.epochs * math.ceil(len(training) / args.context / args.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        rate,
+        total_steps=steps + 1,
+        pct_start=max(warmup / args.epochs, 1 / steps),
+        cycle_momentum=False,
+    )
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    loss = math.nan
+    for epoch in range(restore(trial.resumed_from, **parts) + 1, args.epochs + 1):
+        train_epoch(model, optimizer, schedule, training, args)
+        loss = evaluate(model, held_out, args)
+        print(f"trial {trial.number}: epoch {epoch} of {args.epochs}: eval_loss={loss:.4f}", flush=True)
+        trial.report(step=epoch, eval_loss=loss)
+        if epoch == args.epochs:
+            break
+        save(trial.checkpoint_dir, epoch, **parts)
+        if trial.should_stop():  # for good, or until it is promoted: then it goes on from here
+            break
+        if trial.should_checkpoint():  # this job ends soon
+            trial.pause()
+            return None
+    return loss
+
+
 # ---------------------------------------------------------------------------------------------- main
 
 
@@ -191,7 +232,8 @@ def count(text: str) -> int:
     return value
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The flags; those of the command line if `words` is left out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     here = Path(__file__).resolve().parent
     parser.add_argument("--dir", type=Path, default=here / "runs" / "charlm", help="the study's directory")
@@ -201,7 +243,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--context", type=count, default=64, help="characters that the model sees at once")
     parser.add_argument("--batch_size", type=count, default=16)
     parser.add_argument("--seed", type=int, default=0, help="initial weights and order of the text")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     if args.characters < 20 * (args.context + 1):
         parser.error(f"--characters {args.characters}: at least {20 * (args.context + 1)} for this --context")
     return args
@@ -211,33 +253,12 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(1)  # one core for each worker: several on a machine do not get in each other's way
     training, held_out = load_text(args.characters)  # once, before the loop: what a warm worker is for
-    steps = args.epochs * math.ceil(len(training) / args.context / args.batch_size)
 
     study = taut.Study(args.dir, SPACE, minimize="eval_loss", trials=args.trials)
     for trial in study.work():
-        params = dict(trial.params)
-        torch.manual_seed(args.seed)
-        rate, warmup, decay = (params.pop(name) for name in ("learning_rate", "warmup", "weight_decay"))
-        model = CharacterModel(args.context, **params)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, rate, total_steps=steps + 1, pct_start=max(warmup, 1 / steps), cycle_momentum=False
-        )
-        parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-        for epoch in range(restore(trial.resumed_from, **parts) + 1, args.epochs + 1):
-            train_epoch(model, optimizer, schedule, training, args)
-            loss = evaluate(model, held_out, args)
-            trial.report(step=epoch, eval_loss=loss)
-            if trial.should_stop():
-                break
-            if epoch < args.epochs and trial.should_checkpoint():  # this job ends soon
-                save(trial.checkpoint_dir, epoch, **parts)
-                trial.pause()
-                print(f"trial {trial.number}: saved after epoch {epoch}", flush=True)
-                break
-        if not trial.paused:
+        loss = train(trial, training, held_out, args)
+        if loss is not None:
             trial.tell(eval_loss=loss)
-            print(f"trial {trial.number}: eval_loss={loss:.4f}", flush=True)
 
     if any(trial.state == "complete" for trial in study.trials):
         best = study.best

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["latest", "place", "whole"]
+__all__ = ["attempt_of", "latest", "place", "whole"]
 
 
 def place(trial: Path, attempt: int) -> Path:
     """The checkpoint directory of an attempt, below the trial's own directory."""
     return trial / (f"checkpoint.{attempt}" if attempt else "checkpoint")
+
+
+def attempt_of(place: Path) -> int:
+    """The attempt whose checkpoint directory this is."""
+    return int(place.suffix[1:] or 0)
 
 
 def whole(folder: Path) -> Iterator[Path]:

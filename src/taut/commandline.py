@@ -81,21 +81,29 @@ def pieces(word: str) -> list[tuple[str, str | None]]:
     return [*found, (literal, None)] if literal or not found else found
 
 
-def check(words: Sequence[str], parameters: Mapping[str, Mapping[str, Any]], config: bool) -> None:
+def check(
+    words: Sequence[str],
+    parameters: Mapping[str, Mapping[str, Any]],
+    config: bool,
+    fidelity: str | None = None,
+) -> None:
     """Raise `InputError` unless `words` can be filled and show the program every parameter.
 
     parameters: JSON form of the space (`Space.to_json`). config: whether the study names a config file.
+    fidelity: the name of the study's fidelity, which may be a placeholder, too, and need not be.
     The error's path is the word's index, or empty if the whole command is meant.
     """
     if not words:
         raise InputError(
             'the command is empty; a program and its arguments are allowed; write "python train.py {args}"'
         )
+    # The fidelity is a number that every trial has, as a parameter without a condition is.
+    given = parameters if fidelity is None else {**parameters, fidelity: {}}
     named: set[str] = set()
     for index, word in enumerate(words):
         try:
             names = [name for _, name in pieces(word) if name is not None]
-            _check_word(words, index, names, parameters)
+            _check_word(words, index, names, given)
         except InputError as error:
             raise error.under(str(index)) from None
         named.update(names)

@@ -2,10 +2,12 @@
 
 A trial may have been run by several attempts, of which some go on from a checkpoint and some begin again, and one that was
 taken for dead may still be talking. So of each step the highest attempt's word counts, and of an earlier attempt only what lies
-before the first step of a later one. A step that an attempt reports twice has its later values. Steps may come in any order.
+before the first step of a later one. Of a step that an attempt reports twice all metrics count, with their later values. Steps may come in any order.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from taut.events import Reported
 
@@ -53,7 +55,11 @@ def _counting(rows: list[Reported]) -> list[Reported]:
     found: dict[float, Reported] = {}
     until = float("inf")
     for attempt in sorted({event.a for event in rows}, reverse=True):
-        steps = {event.s: event for event in sorted((e for e in rows if e.a == attempt), key=lambda e: e.t)}
+        steps: dict[float, Reported] = {}
+        for event in sorted((row for row in rows if row.a == attempt), key=lambda row: row.t):
+            before = steps.get(event.s)
+            values = event.y if before is None else {**before.y, **event.y}
+            steps[event.s] = event if before is None else msgspec.structs.replace(event, y=values)
         found.update({step: event for step, event in steps.items() if step < until})
         until = min(until, *steps)
     return [found[step] for step in sorted(found)]

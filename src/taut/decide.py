@@ -180,7 +180,8 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
             return Done(
                 f"the {in_words(left)} left in this job are too short: 95 % of trials take less than {in_words(needs)}"
             )
-    waiting = snapshot.waiting
+    # Where nobody is promoted, whoever waits for it goes on like any other.
+    waiting = snapshot.waiting if proposals.pruner is not None and proposals.pruner.pauses else {}
     # Usually there are none, and this is asked for each trial.
     some = snapshot.counts[State.WAITING] or snapshot.counts[State.PAUSED] > len(waiting)
     for n in snapshot.where(State.WAITING, State.PAUSED).tolist() if some else ():

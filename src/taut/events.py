@@ -114,7 +114,7 @@ class Reported(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="report
 
 
 class Judged(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="judged"):
-    """The pruner wants attempt `a` of trial `n` to end at step `s`: for good, or to wait until it is promoted.
+    """The pruner of revision `r` wants attempt `a` of trial `n` to end at step `s`: for good, or to wait until it is promoted.
 
     `since` is the step at which it was asked before, absent if it was not. `seen` is as in `Started`. What lets a trial go on
     is not written down.
@@ -124,6 +124,7 @@ class Judged(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="judged")
     a: int
     s: float
     verdict: Literal["stop", "pause"]
+    r: int
     t: float
     since: float | msgspec.UnsetType = msgspec.UNSET
     seen: list[int] | msgspec.UnsetType = msgspec.UNSET

@@ -45,8 +45,10 @@ class Ladder:
         self._table = np.full((0, len(rungs), len(names)), np.nan)
         self._time = np.full(0, np.nan)  # of each trial, when it came to its highest rung
         self._top = np.zeros(0, np.int64)  # of each trial, how many rungs it is on
+        self._exact = np.zeros((0, len(rungs)), bool)  # whether a value was not told further up first
         self._size = 0
         self._last: list[tuple[int, float]] = []  # of each trial, the attempt and step that were read last
+        self._whole: set[int] = set()  # complete trials
         self._read = self._ended = 0
 
     @classmethod
@@ -88,6 +90,11 @@ class Ladder:
         columns = self._table[: len(self), :, : len(self._signs)] * self._signs
         return np.where(np.isinf(columns), np.inf, columns)
 
+    @property
+    def exact(self) -> NDArray[np.bool_]:
+        """(n, R) where a trial has a value of that very rung, not one that it told only further up."""
+        return self._exact[: self._size]
+
     def loss(self, numbers: NDArray[np.int64], rung: int) -> Floats:
         """(k, m) `losses` of some trials on one rung."""
         rows: Floats = self._table[numbers, rung, : len(self._signs)] * self._signs
@@ -100,58 +107,62 @@ class Ladder:
 
     def _update(self, snapshot: Snapshot) -> None:
         heard = snapshot.curves.heard
+        again: set[int] = (
+            set()
+        )  # trials whose reports came out of order or in several attempts, or whose end is new or taken back
         for event in heard[self._read :]:
             n = event.n
             if n >= self._size:
                 self._grow(n + 1)
-            if self._names[0] not in event.y:
-                continue  # it says something else
             attempt, step = self._last[n]
-            if (step == -np.inf or event.a == attempt) and event.s > step:
+            if event.a < attempt or event.s <= step or n in self._whole:
+                again.add(n)
+            elif n not in again:
                 self._climb(n, event)
-                self._last[n] = event.a, event.s
-            else:
-                self._again(snapshot, n)
         self._read = len(heard)
         for n in snapshot.completed[self._ended :]:
             if n >= self._size:
                 self._grow(n + 1)
-            self._finish(snapshot, n)
+            self._whole.add(n)
+            again.add(n)
         self._ended = len(snapshot.completed)
+        if len(self._whole) != snapshot.counts[State.COMPLETE]:  # a later attempt has taken some back
+            back = {n for n in self._whole if snapshot.state[n] != State.COMPLETE}
+            self._whole -= back
+            again |= back
+        for n in again:
+            self._again(snapshot, n)
 
     def _climb(self, n: int, event: Reported) -> None:
+        self._last[n] = event.a, event.s
         top, count = self._top[n], len(self.rungs)
-        if top == count or event.s < self.rungs[top]:
+        if top == count or event.s < self.rungs[top] or self._names[0] not in event.y:
             return
         reached = bisect.bisect_right(self.rungs, event.s)
         values = [_number(event.y.get(name, np.nan)) for name in self._names]
         self._table[n, top:reached] = values
+        self._exact[n, reached - 1] = True
         self._top[n], self._time[n] = reached, event.t
 
     def _again(self, snapshot: Snapshot, n: int) -> None:
-        """A trial whose reports came out of order, or from more than one attempt."""
-        self._table[n], self._top[n] = np.nan, 0
-        counting = [event for event in snapshot.curves.of(n) if self._names[0] in event.y]
-        for event in counting:
+        """Everything about a trial; its furthest report is one of its highest attempt, so what comes after that can be added as ever."""
+        self._table[n], self._top[n], self._time[n] = np.nan, 0, np.nan
+        self._exact[n] = False
+        for event in snapshot.curves.of(n):
             self._climb(n, event)
-        # Whatever comes next is out of order, too, unless this attempt's word is the last and all there is.
-        self._last[n] = (counting[-1].a, counting[-1].s)
-        if any(event.a != counting[-1].a for event in counting):
-            self._last[n] = -1, counting[-1].s
-        self._finish(snapshot, n)
-
-    def _finish(self, snapshot: Snapshot, n: int) -> None:
-        if n < snapshot.size and snapshot.state[n] == State.COMPLETE:
+        if n in self._whole:
             self._table[n, -1] = [snapshot.values(name)[n] for name in self._names]
             self._top[n], self._time[n] = len(self.rungs), float(snapshot.finished[n])
+            self._exact[n, -1] = True
 
     def _grow(self, size: int) -> None:
         if size > len(self._table):
             capacity = max(64, 2 * size)
             self._table = _longer(self._table, capacity, np.nan)
             self._time = _longer(self._time, capacity, np.nan)
+            self._exact = _longer(self._exact, capacity, False)
             self._top = _longer(self._top, capacity, 0)
-        self._last += [(0, -np.inf)] * (size - self._size)
+        self._last += [(-1, -np.inf)] * (size - self._size)
         self._size = size
 
 

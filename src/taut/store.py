@@ -176,11 +176,13 @@ class Store:
             elif isinstance(decision, Start):
                 # What a promotion has seen is what it was decided by, not what was read while it was claimed.
                 promoted = decision.attempt > 0 and decision.numbers[0] in self.snapshot.waiting
+                noted = dict(self._noted) if promoted else self._noted
                 seen = self._seen() if promoted else None
                 if self._secure(decision):
                     decision = self._informed(decision)
                     self.write(self._started(decision, seen))
                     return decision
+                self._noted = noted  # nothing was written, so nobody knows yet what was seen
             elif not self._looks_again():
                 return decision
 
@@ -274,9 +276,17 @@ class Store:
         return None if root is None else f"{root}/trials/{number}"
 
     def step_before(self, number: int, attempt: int) -> float | None:
-        """The last step that trial `number` had reported before this attempt; None if there was none."""
-        last = self.snapshot.curves.last(number) if attempt else None
-        return None if last is None else last.s
+        """The last step that was reported by the attempt whose checkpoint this one goes on from; None if there is none."""
+        directory = self.trial_directory(number) if attempt else None
+        if directory is None:
+            return None
+        before = checkpoints.latest(Path(directory), attempt)
+        if before is None:
+            return None
+        steps = [
+            event.s for event in self.snapshot.curves.of(number) if event.a == checkpoints.attempt_of(before)
+        ]
+        return steps[-1] if steps else None
 
     # ------------------------------------------------------------------ writing
 
@@ -354,6 +364,7 @@ class Store:
             a=attempt,
             s=step,
             verdict="stop" if judgement is Judgement.STOP else "pause",
+            r=len(self.snapshot.revisions) - 1,
             t=self.clock.now(),
             since=since if np.isfinite(since) else msgspec.UNSET,
             seen=self._seen(),

@@ -25,6 +25,7 @@ from taut.executors.inline import InlineExecutor
 from taut.executors.objective import Objective as Function
 from taut.given import definer, hours_of, mode_of, place_of, whole
 from taut.interrupts import Interrupts
+from taut.leading import leader
 from taut.metrics.pareto import best_first, front
 from taut.opening import open_store
 from taut.samplers.base import unheard
@@ -192,11 +193,11 @@ class Study:
 
     @property
     def best(self) -> TrialRecord:
-        """The best complete trial that fulfils the constraints.
+        """The best complete trial that fulfils the constraints; what others reported on their way does not count.
 
         With several objectives it is the best by the first of them; `pareto` has all that matter.
 
-        Raises `StudyError` while there is none.
+        Raises `StudyError` while there is none; where trials have reported, it names the most promising one, and at which step.
         """
         order = self.ranking
         if not order:
@@ -204,6 +205,9 @@ class Study:
             if counts[State.COMPLETE]:
                 conditions = " and ".join(self.definition.subject_to)
                 raise StudyError(f"none of {counts[State.COMPLETE]} complete trials fulfils {conditions}")
+            promising = leader(self.store.snapshot, self.store.proposals.pruner)
+            if promising is not None:
+                raise StudyError(f"no trial is complete yet; {promising}")
             failed, running = counts[State.FAILED], counts[State.RUNNING]
             raise StudyError(f"no trial is complete yet ({failed} failed, {running} running)")
         return self.snapshot.records(order[:1])[0]

@@ -99,8 +99,8 @@ class Trial:
         self.told = False
         self.paused = False
         self.aimed = False
-        self.resumed_step = resumed_step
-        self._goal = goal
+        self.resumed_step = _counted(resumed_step)
+        self._goal = _counted(goal)
         self.last: dict[str, float] = {}
         self._channel = channel
         self._directory = directory
@@ -130,7 +130,7 @@ class Trial:
         self.last.update(values)
 
     @property
-    def fidelity(self) -> float | None:
+    def fidelity(self) -> int | float | None:
         """The step up to which this attempt is to run (epochs, tokens, ... as the study names it); None without a fidelity.
 
         For objectives that want to know beforehand how far to go: they run up to it and return. Whether the trial goes
@@ -194,6 +194,11 @@ class Trial:
 
     def __repr__(self) -> str:
         return f"Trial(number={self.number}, attempt={self.attempt}, params={self.params})"
+
+
+def _counted(step: float | None) -> int | float | None:
+    """A step as people count: whole ones are integers, which a loop can run to."""
+    return step if step is None or not float(step).is_integer() else int(step)
 
 
 def own_copy(params: dict[str, Any]) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class _Replay:
         self, known: Snapshot, marks: dict[int, int], event: Started | Judged, writer: int, position: int
     ) -> None:
         """Fold on to what the decision behind `event` had seen."""
-        while isinstance(event, Started) and len(known.revisions) <= event.r:
+        while len(known.revisions) <= event.r:
             known.revise(self._revisions[len(known.revisions)])
         assert isinstance(event.seen, list)
         goals = dict(zip(event.seen[::2], event.seen[1::2], strict=True))
@@ -169,7 +169,7 @@ class _Replay:
 
     def _judgement(self, known: Snapshot, writer: int, event: Judged) -> list[Difference]:
         """What is wrong with the order to end a trial early."""
-        proposals = self._proposals[len(known.revisions) - 1]
+        proposals = self._proposals[event.r]
         since = event.since if isinstance(event.since, float) else -np.inf
         derived = judge(known, proposals, event.n, since).value
         if derived == event.verdict:

@@ -82,7 +82,7 @@ def folded(what: Definition, parts: list[tuple[int, list[Event]]]) -> Snapshot:
 
 
 @st.composite
-def streams(draw: st.DrawFn, taken_back: bool) -> dict[int, list[Event]]:
+def streams(draw: st.DrawFn) -> dict[int, list[Event]]:
     """What two writers may tell of some trials: steps in any order, twice, with gaps, no numbers, several attempts."""
     writers: dict[int, list[Event]] = {0: [], 1: []}
     number = st.none() | st.integers(0, 3).map(float)
@@ -102,15 +102,14 @@ def streams(draw: st.DrawFn, taken_back: bool) -> dict[int, list[Event]]:
                 values = {name: draw(number) for name in names}
                 events.append(told(n, step, a, t=10.0 * a + (i if draw(st.booleans()) else 0), **values))
             end = draw(st.sampled_from(["", "", "complete", "pruned", "waits"]))
-            if end == "complete" and a < attempts - 1 and not taken_back:
-                end = ""
             if end == "waits":
                 at = max([0.0, *(float(step) for step in steps)])
                 events.append(
                     Released(n=n, a=a, why="it waits", blame=False, t=10.0 * a + 9, kept=True, at=at)
                 )
             elif end:
-                events.append(ended(n, a, t=10.0 * a + 9, state=end, loss=1.0 * a, size=1.0, gain=n * 0.1))
+                teller = writers[draw(st.integers(0, 1))]
+                teller.append(ended(n, a, t=10.0 * a + 9, state=end, loss=1.0 * a, size=1.0, gain=n * 0.1))
     return writers
 
 
@@ -126,15 +125,12 @@ def mixed(draw: st.DrawFn, writers: dict[int, list[Event]]) -> Iterator[tuple[in
 
 @every_study
 @every_case
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_an_answer_depends_on_what_was_told_and_not_on_when_it_was_read(
     case: str, what: Definition, data: st.DataObject
 ) -> None:
-    asked, writers = (
-        pruner(case, what),
-        data.draw(streams(CASES[case][0] not in ("asha", "halving", "hyperband"))),
-    )
+    asked, writers = pruner(case, what), data.draw(streams())
     fed = Snapshot(what, SPACE)
     for writer, events in mixed(data.draw, writers):
         fed.apply(writer, events)
@@ -202,8 +198,7 @@ def test_a_latest_value_that_is_no_number_ends_it(case: str, what: Definition) -
         [started(n), *(told(n, s, loss=2.0 / s, size=1.0, gain=1.0) for s in range(1, 28))] for n in range(6)
     ]
     bad = [told(6, s, loss=None if s == 9 else 2.0 / s, size=1.0, gain=1.0) for s in range(1, 10)]
-    verdict = asked.judge(study(what, *good, [started(6), *bad]), 6)
-    assert verdict is (PAUSE if asked.pauses else STOP)
+    assert asked.judge(study(what, *good, [started(6), *bad]), 6) is STOP
 
 
 @every_case
@@ -213,7 +208,9 @@ def test_a_trial_that_was_no_number_for_a_while_is_judged_by_what_it_is_now(case
     asked = pruner(case, STUDIES["one"])
     others = [[3.0 / s + 0.01 * n for s in range(1, 10)] for n in range(8)]
     curves: Any = [*others, [2.0, None, None, 1.0, 0.7, 0.5, 0.4, 0.35, 0.1]]
-    assert asked.judge(losses(*curves), 8, since=8.0) is (PAUSE if case in TOGETHER else GO)
+    # A cohort is not decided yet, and the bracket of trial 8 has too few on the rung.
+    waits = case in TOGETHER or case == "hyperband"
+    assert asked.judge(losses(*curves), 8, since=8.0) is (PAUSE if waits else GO)
 
 
 @every_case
@@ -292,6 +289,16 @@ def test_trials_that_break_a_constraint_stand_behind_those_that_do_not(case: str
     snapshot = study(what, *events)
     assert asked.judge(snapshot, 0) is (PAUSE if asked.pauses else STOP)
     assert asked.judge(snapshot, 1) is GO
+
+
+@every_case
+def test_of_equal_trials_that_break_a_constraint_nobody_is_ahead(case: str) -> None:
+    asked, events = pruner(case, STUDIES["limited"]), []
+    for n in range(12):
+        events.append([started(n), *(told(n, s, loss=2.0 / s, size=3.0) for s in range(1, 10))])
+    verdicts = [asked.judge(study(STUDIES["limited"], *events), n) for n in range(12)]
+    assert STOP not in verdicts
+    assert CASES[case][0] != "asha" or set(verdicts) == {GO}
 
 
 @every_case

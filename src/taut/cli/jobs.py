@@ -25,7 +25,7 @@ from taut.spells import spells
 from taut.study import Study
 from taut.trial import State
 
-__all__ = ["gpu_hours", "lines", "table"]
+__all__ = ["gpu_hours", "gpu_shares", "lines", "table"]
 
 _PATIENCE = 3.0  # seconds to wait for Slurm's answer
 
@@ -150,14 +150,19 @@ def _allocations(study: Study) -> dict[int, Allocation]:
     return {writer: who.job for writer, who in writers if isinstance(who.job, Allocation)}
 
 
-def gpu_hours(study: Study, folder: Path) -> dict[int, float]:
-    """GPU-hours of each trial that ran in jobs with GPUs: the time of all its attempts, times its share of the GPUs."""
+def gpu_shares(study: Study, folder: Path) -> dict[int, float]:
+    """For each worker that ran in a job with GPUs, how many of them a trial of its had."""
     slots = {one.job: one.slots for one in Rounds(folder / "slurm").all()}
-    share = {
+    return {
         writer: job.gpus / slots.get(int(job.label.partition("_")[0]), 1)
         for writer, job in _allocations(study).items()
         if job.gpus
     }
+
+
+def gpu_hours(study: Study, folder: Path) -> dict[int, float]:
+    """GPU-hours of each trial that ran in jobs with GPUs: the time of all its attempts, times its share of the GPUs."""
+    share = gpu_shares(study, folder)
     ran, found = spells(study.snapshot, study.store.clock.now()), dict[int, float]()
     for n, writer, seconds in zip(
         ran.number.tolist(), ran.writer.tolist(), ran.seconds.tolist(), strict=True

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from taut.cli import pruning
 from taut.cli.common import metrics_text, value_text, warm_start_text
 from taut.duration import in_words
 from taut.study import Study
@@ -34,11 +35,12 @@ class Progress:
         self._bar: Any = None
         self._drawn = 0.0
         self._best = -1
-        self._began, self._finished_before = time.monotonic(), 0
+        self._began, self._decided_before = time.monotonic(), 0
 
     def __enter__(self) -> Progress:
         snapshot = self._study.snapshot
-        self._began, self._finished_before = time.monotonic(), snapshot.n_finished
+        self._began = time.monotonic()
+        self._decided_before = snapshot.n_finished + len(snapshot.waiting)
         self._note_best()
         before = f", {snapshot.n_finished} finished before" if snapshot.n_finished else ""
         workers = f"{self._workers} worker{'s' if self._workers > 1 else ''}"
@@ -78,12 +80,27 @@ class Progress:
         for record in self._study.store.snapshot.records(numbers) if numbers else ():
             better = self._note_best() and record.number == self._best
             if self._live is None:
-                self._say(_line(record, better))
-            elif better or record.state != "complete":
-                self._draw(_line(record, better))
+                self._say(self._line(record, better))
+            elif better or not self._expected(record):
+                self._draw(self._line(record, better))
         if self._live is not None and time.monotonic() - self._drawn > _EVERY:
             self._drawn = time.monotonic()
             self._draw()
+
+    def _expected(self, record: TrialRecord) -> bool:
+        """Whether the trial ended as most do, so that a terminal needs no line for it."""
+        return record.state in ("complete", "pruned") or record.number in self._study.store.snapshot.waiting
+
+    def _line(self, record: TrialRecord, better: bool) -> str:
+        took = f"{record.spent:.1f} s" if record.finished is not None or record.spent else ""
+        if record.state == "waiting":
+            return f"trial {record.number} goes back to the queue: {last_line(record.error)}"
+        if record.state == "failed":
+            return f"trial {record.number} failed after {took}: {last_line(record.error)}"
+        if (place := pruning.place_text(self._study, record)) is not None:
+            return f"trial {record.number} {place}  {took}"
+        best = "  best so far" if better else ""
+        return f"trial {record.number} {record.state}  {metrics_text(record.values)}  {took}{best}"
 
     def _note_best(self) -> bool:
         ranking = self._study.ranking[:1]
@@ -98,14 +115,19 @@ class Progress:
         trials = self._study.definition.budget.trials
         of = f" of {trials}" if trials and trials >= finished else ""
         noun = "trial" if (trials if of else finished) == 1 else "trials"
-        parts = [f"{finished}{of} {noun} finished, {running} running"]
+        waiting = len(snapshot.waiting)
+        also = f", {waiting} waiting to be promoted" if waiting else ""
+        parts = [f"{finished}{of} {noun} finished, {running} running{also}"]
         if self._best >= 0:
             values = snapshot.records([self._best])[0].values
             main = self._study.definition.objectives[0].metric
             parts.append(f"best {main}={value_text(values[main])} (trial {self._best})")
-        done = finished - self._finished_before
-        if trials and trials >= finished and done:
-            left = (trials - finished) * (time.monotonic() - self._began) / done
+        elif (promising := pruning.leads(self._study)) is not None:
+            parts.append(f"none complete; {promising}")
+        decided = finished + waiting
+        done = decided - self._decided_before
+        if trials and trials >= decided and done > 0:
+            left = (trials - decided) * (time.monotonic() - self._began) / done
             parts.append(f"about {in_words(left)} left")
         return "  ".join(parts)
 
@@ -116,16 +138,6 @@ def _goal(study: Study) -> str:
     )
     trials = study.definition.budget.trials
     return f"{aims}, {trials} trial{'s' if trials > 1 else ''}" if trials else aims
-
-
-def _line(record: TrialRecord, better: bool) -> str:
-    took = f"{record.spent:.1f} s" if record.finished is not None or record.spent else ""
-    if record.state == "waiting":
-        return f"trial {record.number} goes back to the queue: {last_line(record.error)}"
-    if record.state == "failed":
-        return f"trial {record.number} failed after {took}: {last_line(record.error)}"
-    best = "  best so far" if better else ""
-    return f"trial {record.number} {record.state}  {metrics_text(record.values)}  {took}{best}"
 
 
 def last_line(error: str | None) -> str:
@@ -140,18 +152,16 @@ def last_line(error: str | None) -> str:
 def epilogue(study: Study, folder: Path, why: str, seconds: float) -> int:
     """The last words of a run, and its exit code: 1 if no trial is complete although some have finished."""
     snapshot = study.snapshot
-    counts = ", ".join(
-        f"{snapshot.counts[state]} {state.name.lower()}"
-        for state in State
-        if state.finished and snapshot.counts[state]
-    )
+    counts = ", ".join(pruning.counted(snapshot, finished=True))
     click.echo(f"{why} ({counts or 'none finished'}) after {in_words(seconds)}")
+    if saved := pruning.summary(study, folder):
+        click.echo(saved)
     ranking = study.ranking
     if not ranking:
         return _nothing(study, folder)
     shown = list(study.pareto) if len(study.definition.objectives) > 1 else [study.best]
     for record in shown:
-        click.echo(f"best: trial {record.number}  {metrics_text(record.values)}")
+        click.echo(f"best: {pruning.best_text(study, record)}")
         for name, value in record.params.items():
             click.echo(f"  {name} = {value_text(value)}")
     click.echo(f"look at:  {folder}  (the study)")
@@ -175,4 +185,6 @@ def _nothing(study: Study, folder: Path) -> int:
     if snapshot.counts[State.COMPLETE]:
         click.echo(f"no complete trial fulfils {' and '.join(study.definition.subject_to)}", err=True)
         return 1
+    if promising := pruning.leads(study):
+        click.echo(f"no trial is complete yet; {promising}")
     return 0

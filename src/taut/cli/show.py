@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from taut.cli import pruning
 from taut.cli.common import locate, metrics_text, open_study, value_text, warm_start_text
 from taut.cli.progress import last_line
 from taut.duration import in_words
@@ -33,8 +34,7 @@ def status(study: str, follow: bool, each: bool) -> None:
     opened = open_study(study)
     shown, folder = [""], locate(study).absolute()
     while True:
-        text = _status(opened, str(locate(study)))
-        said = [(text, text)]
+        said = _said(opened, str(locate(study)), folder)
         if (folder / "slurm").is_dir():
             from taut.cli import jobs
 
@@ -49,13 +49,13 @@ def status(study: str, follow: bool, each: bool) -> None:
 
 
 def _status(study: Study, directory: str) -> str:
+    return "\n".join(line for line, _ in _said(study, directory, Path(directory)))
+
+
+def _said(study: Study, directory: str, folder: Path) -> list[pruning.Said]:
     snapshot = study.snapshot
     budget = study.definition.budget.trials
-    counts = [
-        f"{snapshot.counts[state]} {state.name.lower()}"
-        for state in State
-        if state and snapshot.counts[state]
-    ]
+    counts = pruning.counted(snapshot)
     of = f" of {budget}" if budget and budget >= snapshot.n_finished else ""
     more = f", budget {budget}" if budget and not of else ""
     lines = [
@@ -64,6 +64,9 @@ def _status(study: Study, directory: str) -> str:
         f"sampler: {_sampler(study)}",
         *([line] if (line := warm_start_text(study.definition)) else ()),
     ]
+    if study.definition.pruner is not None:
+        lines.append(f"pruner: {pruning.account(study)}")
+    said, lines = [*_news(lines), *pruning.lines(study, folder)], []
     if len(snapshot.known):
         ran = spells(snapshot, study.store.clock.now())
         useful = (snapshot.state[ran.number] >= State.COMPLETE) & ~ran.lost
@@ -75,14 +78,20 @@ def _status(study: Study, directory: str) -> str:
         )
     for record in list(study.pareto)[:20] if len(study.definition.objectives) > 1 else _top(study):
         params = "  ".join(f"{name}={value_text(value)}" for name, value in record.params.items())
-        lines.append(f"best: trial {record.number}  {metrics_text(record.values)}  ({params})")
-    gone = Reaper(study.store).gone()
-    if gone:
-        lines.append(
-            f"dead workers: {len(gone)} ({'; '.join(gone[:3])}); the next worker takes their trials over"
-        )
-    lines += [f"damaged: {problem}" for problem in study.store.journal.problems]
-    return "\n".join(lines)
+        lines.append(f"best: {pruning.best_text(study, record)}  ({params})")
+    said += _news(lines)
+    if promising := pruning.leads(study):
+        said.append((f"best: no trial is complete yet; {promising}", ""))
+    lines = [f"damaged: {problem}" for problem in study.store.journal.problems]
+    if gone := Reaper(study.store).gone():
+        dead = f"dead workers: {len(gone)} ({'; '.join(gone[:3])}); the next worker takes their trials over"
+        lines.insert(0, dead)
+    return said + _news(lines)
+
+
+def _news(lines: Sequence[str]) -> list[pruning.Said]:
+    """Lines of which every word is news."""
+    return [(line, line) for line in lines]
 
 
 def _sampler(study: Study) -> str:
@@ -114,7 +123,7 @@ def best(study: str, as_json: bool) -> None:
         click.echo(json.dumps(plain if several else plain[0], indent=1))
         return
     for record in chosen:
-        click.echo(f"trial {record.number}  {metrics_text(record.values)}")
+        click.echo(pruning.best_text(opened, record))
         for name, value in record.params.items():
             click.echo(f"  {name} = {value_text(value)}")
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from taut.commandline import OWN, pieces
 from taut.errors import InputError
 
-__all__ = ["Style", "Template", "spell", "text_of"]
+__all__ = ["Style", "Template", "spell", "step_text", "text_of"]
 
 Style = Literal["--k v", "--k=v", "k=v", "a.b=v"]
 
@@ -31,6 +31,11 @@ def text_of(value: Any) -> str:
     return json.dumps(
         list(value) if isinstance(value, tuple) else value, separators=(",", ":"), ensure_ascii=False
     )
+
+
+def step_text(step: float) -> str:
+    """A step as one text; whole numbers, such as epochs, without a point, as scripts read them."""
+    return str(int(step)) if step.is_integer() else repr(float(step))
 
 
 def spell(name: str, value: Any, style: Style) -> list[str]:
@@ -91,7 +96,7 @@ class Template:
         self._words = _paired(parsed)
 
     def expand(self, params: Mapping[str, Any], places: Mapping[str, str]) -> list[str]:
-        """The argument list for `params` (inactive ones absent); `places` holds the texts of `OWN`.
+        """The argument list for `params` (inactive ones absent); `places` holds the texts of `OWN` and of the fidelity.
 
         What has no value is left out together with its option: ``--momentum {momentum}``,
         ``--momentum={momentum}`` and ``momentum={momentum}`` vanish; within other words it is empty text.
@@ -112,6 +117,8 @@ class Template:
 
     def _expand(self, word: Word | Pair, given: Mapping[str, Any], places: Mapping[str, str]) -> list[str]:
         if isinstance(word, Pair):
+            if word.name in places:
+                return [word.option, places[word.name]]
             if word.name not in given:
                 return []
             value = given[word.name]
@@ -119,7 +126,7 @@ class Template:
         if word == (Slot("args"),):
             return [text for name, value in given.items() for text in spell(name, value, self._style)]
         last = word[-1] if word else ""
-        if isinstance(last, Slot) and last.name not in OWN:
+        if isinstance(last, Slot) and last.name not in OWN and last.name not in places:
             option = word[0] if len(word) == 2 else ""
             whole = len(word) == 1 or (isinstance(option, str) and re.fullmatch(r"[^=]+=", option))
             if whole and last.name not in given:
@@ -130,7 +137,7 @@ class Template:
 
 
 def _fill(slot: Slot, given: Mapping[str, Any], places: Mapping[str, str]) -> str:
-    if slot.name in OWN:
+    if slot.name in OWN or slot.name in places:
         return places[slot.name]
     return text_of(given[slot.name]) if slot.name in given else ""
 

@@ -24,8 +24,19 @@ class Asking:
     """Asks the processes of one group, once each, also those that begin to catch the signal later."""
 
     def __init__(self) -> None:
+        self._looks = 0
         self._seen: set[int] = set()
         self._told: set[int] = set()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there was one look only, so that nobody has been asked yet."""
+        return self._looks == 1
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether there is nobody to ask, as far as two looks can tell."""
+        return self._looks > 1 and not self._told
 
     def look(self, members: Collection[int]) -> None:
         """Ask those members of the group that catch the signal, and did so when we looked before.
@@ -33,6 +44,7 @@ class Asking:
         A process that was just forked has its parent's handlers until it starts its own program; the signal
         would meet it there without any.
         """
+        self._looks += 1
         catching = _catching(members)
         for pid in (catching & self._seen) - self._told:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -22,6 +23,8 @@ __all__ = ["Attempt"]
 _LAST_LINES = 20
 _LAST_BYTES = 1 << 16
 _GRACE = 1.0  # seconds between SIGTERM and SIGKILL after a timeout
+_PATIENCE = 5.0  # the same where the pruner ends it
+_SAVING = 60.0  # seconds in which a command that is to wait may save itself and end
 _AGAIN = 75  # EX_TEMPFAIL in sysexits.h: "the user is invited to retry"
 # By a signal, and as a shell in between says that its child was.
 _TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
@@ -57,11 +60,18 @@ class Attempt:
         self.process: subprocess.Popen[bytes]
         self._timeout = timeout
         self._timed_out = False
+        self._told_to_end = False  # whether it has got SIGTERM from us
         self._memory = Memory()
         self._asking = Asking()
         self._before: Contents | None = None  # in the checkpoint directory when first asked
-        self.deadline = float("inf")
+        self._furthest = -math.inf  # step that it has reported
+        self._came_at = math.inf  # the first step that it has reported at its goal or beyond
+        self.deadline = math.inf
         """When `expire` must be called, on the monotonic clock."""
+        self.ordered = False
+        """Whether the pruner has ended it, with `end_early`."""
+        self.saving = False
+        """Whether it may save itself before it ends, and so has to be asked to."""
 
     def launch(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> None:
         """Start the command. Raises OSError or ValueError if the system refuses it."""
@@ -94,18 +104,44 @@ class Attempt:
 
     def expire(self, now: float) -> None:
         """The deadline has passed: ask the group to end; at the next deadline kill it."""
-        self.signal(signal.SIGKILL if self._timed_out else signal.SIGTERM)
-        self.deadline = float("inf") if self._timed_out else now + _GRACE
-        self._timed_out = True
+        self.signal(signal.SIGKILL if self._told_to_end else signal.SIGTERM)
+        self.deadline = math.inf if self._told_to_end else now + (_PATIENCE if self.ordered else _GRACE)
+        self._timed_out |= not self.ordered
+        self._told_to_end, self.saving = True, False
 
-    def ask(self, members: Collection[int]) -> None:
+    def end_early(self, now: float, save: bool) -> None:
+        """The pruner wants it to end: at once, or (save) when it has saved itself, for which `ask` has to be called.
+
+        Of an order and the timeout what comes first says what becomes of the trial. After an order the timeout still
+        ends the time for saving.
+        """
+        if self._told_to_end:
+            return
+        self.ordered, self.saving = True, save
+        if save:
+            self.deadline = min(self.deadline, now + _SAVING)
+        else:
+            self.expire(now)
+
+    def ask(self, members: Collection[int], now: float) -> bool:
         """Ask the command to checkpoint; call it again and again, for processes that listen only later.
 
-        members: the numbers of all processes in its group.
+        members: the numbers of all processes in its group. Returns whether the next look should come soon.
+
+        A command that is to wait, and in which nobody listens, is ended. But where it has just come to the step up to
+        which it was to run it may know that, and be about to save itself: it has its time until it goes on.
         """
         if self._before is None:
             self._before = contents(self.checkpoint)
         self._asking.look(members)
+        if self.saving and self._asking.in_vain and self._furthest != self._came_at:
+            self.expire(now)
+        return self._asking.begun
+
+    @property
+    def arrived(self) -> bool:
+        """Whether it has come as far as it was to run, if that is known."""
+        return self.task.goal is None or self._furthest >= self.task.goal
 
     def saved(self, complete: bool) -> bool:
         """Whether the command, which was asked and has ended, can go on from what it left.
@@ -130,10 +166,15 @@ class Attempt:
         self._memory.wait(self.process)
 
     def reports(self, rows: Sequence[Row]) -> list[Report]:
-        task = self.task
-        return [
+        task, goal = self.task, self.task.goal
+        found = [
             Report(task.number, task.attempt, row.step, row.values) for row in rows if row.step is not None
         ]
+        for report in found:
+            self._furthest = max(self._furthest, report.step)
+            if goal is not None and report.step >= goal:
+                self._came_at = min(self._came_at, report.step)
+        return found
 
     def failure(self) -> str | None:
         """Why the ended command failed, with its last lines; None if it ended well."""

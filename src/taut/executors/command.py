@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taut.commandline import OWN
 from taut.errors import InputError, StudyError
-from taut.executors.arguments import Template
+from taut.executors.arguments import Template, step_text
 from taut.executors.asking import members
 from taut.executors.attempt import Attempt
 from taut.executors.base import HEED, Died, Executor, Message, Outcome, Paused, Task
 from taut.executors.environment import environment
 from taut.executors.guardian import Guardian
-from taut.executors.patching import ConfigFile
+from taut.executors.patching import copied_config
 from taut.executors.places import ANYWHERE, Place, pinned, quietest
 from taut.executors.program import anchored, check_script, find_program
 from taut.results import Sources
@@ -48,16 +49,22 @@ class CommandExecutor(Executor):
     objectives, needed: metrics that must come back (needed: those that conditions name); a trial
         without one of them has failed.
     parameters: names of the space. Given, a configuration file without one of them is found here rather
-        than in the first trial.
+        than in the first trial, and a placeholder that is none of them is the fidelity's name
+        (`taut.commandline.check` lets no other pass): the step up to which the attempt is to run.
     places: the GPUs and CPUs of each slot; None leaves that to the commands.
 
     Raises `InputError`, before anything is started or written, for a program that does not exist, a
     wrong template, a configuration file without a parameter's key, or a wrong `[results]`.
 
     The command sees TAUT_TRIAL, TAUT_ATTEMPT, TAUT_PARAMS (JSON), TAUT_SEED, TAUT_TRIAL_DIR, TAUT_REPORT,
-    TAUT_CHECKPOINT_DIR and, if an earlier attempt left something there, TAUT_RESUMED_FROM; the base first in
-    PYTHONPATH, and /dev/null as its input. Asked to checkpoint, it gets SIGUSR1 if it catches that.
+    TAUT_CHECKPOINT_DIR; TAUT_FIDELITY, the step up to which this attempt is to run, if the study has a fidelity; and,
+    if an earlier attempt left a checkpoint, its place TAUT_RESUMED_FROM and TAUT_RESUMED_STEP, the last step that was
+    reported before; the base first in PYTHONPATH, and /dev/null as its input. Asked to checkpoint, it gets SIGUSR1 if
+    it catches that. Given up by the pruner, it gets SIGTERM, and SIGKILL if it is still there 5 s later; if it is to
+    wait for its promotion it has up to a minute to save itself before that.
     """
+
+    unaware = True
 
     def __init__(
         self,
@@ -87,7 +94,9 @@ class CommandExecutor(Executor):
         words = [anchored(word, base, self._cwd) for word in evaluation.command]
         self._template = Template(words, evaluation.style)
         self._program = find_program(self._template.program(str(base)), self._cwd or base)
-        self._config = _config(evaluation, base, self._template, parameters)
+        self._config = copied_config(evaluation, base, self._template.names, parameters)
+        others = set() if parameters is None else self._template.names.difference(OWN, parameters)
+        self._fidelity = next(iter(others), None)
 
         self._running: dict[int, Attempt] = {}  # by process number
         self._handles: dict[int, int] = {}  # pidfd by process number, where the system has them
@@ -140,12 +149,19 @@ class CommandExecutor(Executor):
                     attempt.expire(now)
             if now >= self._look_at:
                 self._look(now)
-            if self.asked and now >= self._ask_at:
+            if now >= self._ask_at and self._asking:
                 self._ask(now)
             if self._ready or now >= until:
                 ready, self._ready = self._ready, []
                 return ready
             self._wait(until)
+
+    def end_early(self, number: int, attempt: int, save: bool) -> None:
+        """End a command that still runs; one that has just ended by itself has its own outcome."""
+        for each in self._running.values():
+            if (each.task.number, each.task.attempt) == (number, attempt) and not each.ended():
+                each.end_early(time.monotonic(), save)
+                self._ask_at = 0.0
 
     def stop(self, kill: bool = False) -> None:
         for attempt in self._running.values():
@@ -173,6 +189,8 @@ class CommandExecutor(Executor):
             copy = directory / self._config.name
             copy.write_text(self._config.patched(task.params), encoding="utf-8")
             places["config"] = str(copy)
+        if self._fidelity is not None and task.goal is not None:
+            places[self._fidelity] = step_text(task.goal)
         return places
 
     def _register(self, attempt: Attempt) -> None:
@@ -191,7 +209,7 @@ class CommandExecutor(Executor):
         due = min([until, *(attempt.deadline for attempt in self._running.values())])
         if self._running:
             due = min(due, self._look_at)
-            due = min(due, time.monotonic() + HEED, self._ask_at if self.asked else due)
+            due = min(due, time.monotonic() + HEED, self._ask_at if self._asking else due)
         pause = max(0.0, due - time.monotonic())
         if len(self._handles) < len(self._running):
             pause = min(pause, _NAP)
@@ -214,12 +232,16 @@ class CommandExecutor(Executor):
         self._gap = _LOOK[0] if len(self._ready) > before else min(2 * self._gap, _LOOK[1])
         self._look_at = now + self._gap
 
+    @property
+    def _asking(self) -> bool:
+        return self.asked or any(attempt.saving for attempt in self._running.values())
+
     def _ask(self, now: float) -> None:
-        """Ask what runs for checkpoints; a second look soon after the first, see `Asking`."""
+        """Ask for checkpoints; a second look soon after the first, see `Asking`."""
         groups = members()
-        for pid, attempt in self._running.items():
-            attempt.ask(groups[pid])
-        self._ask_at = now + _ASK[0 if self._ask_at == 0.0 else 1]
+        asked = [(pid, attempt) for pid, attempt in self._running.items() if self.asked or attempt.saving]
+        soon = [attempt.ask(groups[pid], now) for pid, attempt in asked]
+        self._ask_at = now + _ASK[0 if any(soon) else 1]
 
     def _finish(self, attempt: Attempt) -> None:
         """The command has ended: its last reports, then its outcome."""
@@ -230,8 +252,12 @@ class CommandExecutor(Executor):
         error = attempt.failure()
         if error is None:
             error = next((collector.missing(name) for name in self._wanted if name not in values), None)
-        end: Message = Outcome(task.number, task.attempt, values if error is None else {}, error)
-        if self.asked and attempt.saved(complete=error is None):
+        aimed = self._fidelity is not None
+        end: Message = Outcome(task.number, task.attempt, values if error is None else {}, error, aimed=aimed)
+        if attempt.ordered:  # also where it saved itself because the worker leaves: the order is written down
+            if error is not None or not attempt.arrived:
+                end = Outcome(task.number, task.attempt, values, pruned=True, aimed=aimed)
+        elif self.asked and attempt.saved(complete=error is None):
             end = Paused(task.number, task.attempt)
         elif attempt.terminated:
             end = Died(task.number, task.attempt, "it was ended by SIGTERM")
@@ -266,24 +292,3 @@ def _directory(base: Path, cwd: str | None) -> Path | None:
     if not path.is_dir():
         raise InputError(f"the directory {cwd!r} does not exist (looked for {path})", ("cwd",))
     return path
-
-
-def _config(
-    evaluation: Evaluation, base: Path, template: Template, parameters: Sequence[str] | None
-) -> ConfigFile | None:
-    used = "config" in template.names
-    if evaluation.config is None:
-        if used:
-            raise InputError('{config} needs a file to patch: config = "base.yaml"', ("command",))
-        return None
-    if not used:
-        raise InputError(
-            f"the command does not use the patched copies of {evaluation.config}; put {{config}} in it, "
-            "for instance --config {config}",
-            ("config",),
-        )
-    config = ConfigFile(base / evaluation.config)
-    if parameters is not None:
-        elsewhere = set(parameters) if "args" in template.names else template.names
-        config.check(parameters, elsewhere)
-    return config

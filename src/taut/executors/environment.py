@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from taut import checkpoints
+from taut.executors.arguments import step_text
 from taut.executors.attempt import Attempt
 from taut.executors.places import Place
 from taut.executors.threads import thread_limit
@@ -20,7 +21,7 @@ def environment(attempt: Attempt, directory: Path, base: Path, slots: int, place
     task = attempt.task
     path = os.environ.get("PYTHONPATH")
     resumed_from = checkpoints.latest(directory, task.attempt)
-    given = {
+    given: dict[str, str | None] = {
         "PYTHONUNBUFFERED": "1",  # else printed numbers come only at the end
         **thread_limit(slots, place),
         **os.environ,
@@ -33,8 +34,9 @@ def environment(attempt: Attempt, directory: Path, base: Path, slots: int, place
         "TAUT_TRIAL_DIR": str(directory),
         "TAUT_REPORT": str(attempt.report),
         "TAUT_CHECKPOINT_DIR": str(attempt.checkpoint),
-        "TAUT_RESUMED_FROM": str(resumed_from or ""),
+        "TAUT_FIDELITY": None if task.goal is None else step_text(task.goal),
+        "TAUT_RESUMED_FROM": None if resumed_from is None else str(resumed_from),
+        "TAUT_RESUMED_STEP": None if resumed_from is None or task.step is None else step_text(task.step),
     }
-    if resumed_from is None:
-        del given["TAUT_RESUMED_FROM"]  # taut itself may run in a trial that was resumed
-    return given
+    # taut itself may run in a trial: what that one has and this one lacks is taken out.
+    return {name: value for name, value in given.items() if value is not None}

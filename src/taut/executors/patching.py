@@ -8,13 +8,16 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from taut.errors import InputError, nearest
 
-__all__ = ["ConfigFile"]
+if TYPE_CHECKING:
+    from taut.definition import Evaluation
+
+__all__ = ["ConfigFile", "copied_config"]
 
 _AT = ("config",)
 
@@ -112,6 +115,32 @@ class ConfigFile:
         for key in keys:
             place = place[key]
         return place
+
+
+def copied_config(
+    evaluation: Evaluation, base: Path, names: Collection[str], parameters: Collection[str] | None
+) -> ConfigFile | None:
+    """The file of which each trial of a command gets a copy, if it names one.
+
+    names: placeholders of the command. parameters: names of the space, each of which must have a key, or reach the command
+    otherwise; None leaves that to the trials. Raises `InputError` if file and command do not fit.
+    """
+    used = "config" in names
+    if evaluation.config is None:
+        if used:
+            raise InputError('{config} needs a file to patch: config = "base.yaml"', ("command",))
+        return None
+    if not used:
+        raise InputError(
+            f"the command does not use the patched copies of {evaluation.config}; put {{config}} in it, "
+            "for instance --config {config}",
+            ("config",),
+        )
+    config = ConfigFile(base / evaluation.config)
+    if parameters is not None:
+        elsewhere = set(parameters) if "args" in names else names
+        config.check(parameters, elsewhere)
+    return config
 
 
 def _like(value: Any, old: Any) -> Any:

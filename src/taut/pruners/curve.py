@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-import functools
 import math
+import weakref
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from taut.definition import Definition
 from taut.fidelity import Fidelity
@@ -16,13 +18,16 @@ from taut.pruners.stopping import StoppingPruner, check_chance, check_number
 from taut.pruners.tracks import Tracks
 from taut.slack import slacks
 from taut.snapshot import Snapshot
-from taut.space.prior import Floats
+from taut.space.prior import Bools, Floats
 from taut.trial import State
 
 __all__ = ["CurvePruner"]
 
-_SURELY = 1.645  # standard deviations: what a trial that is under way will reach with 95 percent
 _MOST = 1e100  # values beyond are treated like no numbers
+
+_reached: weakref.WeakKeyDictionary[Tracks, dict[int, tuple[NDArray[np.int64], Floats]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +66,15 @@ class CurvePruner(StoppingPruner):
         curves = self._forecasts(tracks, number, whole)
         if curves is None:
             return False
-        rivals = self._rivals(snapshot, tracks, number, whole)
+        rivals = self._rivals(snapshot, tracks, number)
+        rivals = rivals[(rivals < [curve.mean for curve in curves]).all(axis=1)]
+        if not len(rivals):
+            return False
         doubt = 1.0 - self.confidence
-        for rival in rivals[(rivals < [curve.mean for curve in curves]).all(axis=1)]:
-            if all(curve.below(value) < doubt for curve, value in zip(curves, rival.tolist(), strict=True)):
-                return True
-        return False
+        lost = [_out_of_reach(curve, column, doubt) for curve, column in zip(curves, rivals.T, strict=True)]
+        return bool(np.all(lost, axis=0).any())
 
-    def _rivals(self, snapshot: Snapshot, tracks: Tracks, number: int, whole: float) -> Floats:
+    def _rivals(self, snapshot: Snapshot, tracks: Tracks, number: int) -> Floats:
         """(k, m) what a trial must not surely stay behind of. With one objective, the best."""
         definition = snapshot.definition
         if snapshot.counts[State.COMPLETE]:
@@ -81,13 +87,23 @@ class CurvePruner(StoppingPruner):
             ]
             found = np.stack(columns, axis=1)
         else:
-            reach = [
-                [curve.mean + _SURELY * math.sqrt(curve.variance) for curve in curves]
-                for n in np.flatnonzero(tracks.last > -np.inf).tolist()
-                if n != number and (curves := self._forecasts(tracks, n, whole)) is not None
-            ]
-            found = np.array(reach).reshape(-1, len(definition.objectives))
+            found = np.delete(self._reach(tracks), number, axis=0)
+            found = found[np.isfinite(found).all(axis=1)]
         return found.min(axis=0, keepdims=True) if len(found) and found.shape[1] == 1 else found
+
+    def _reach(self, tracks: Tracks) -> Floats:
+        """(n, m) what each trial will surely reach; infinite where too little is known. Worked out again for those that have reported."""
+        size, m = len(tracks.last), len(tracks.loss)
+        kept = _reached.setdefault(tracks, {})
+        seen, reach = kept.get(self.least, (np.empty(0, np.int64), np.empty((0, m))))
+        if len(seen) < size:
+            seen = np.append(seen, np.zeros(size - len(seen), np.int64))
+            reach = np.concatenate((reach, np.full((size - len(reach), m), np.inf)))
+        for n in np.flatnonzero(tracks.changed != seen).tolist():
+            curves = self._forecasts(tracks, n, _whole(tracks.definition).max)
+            reach[n] = np.inf if curves is None else [curve.surely for curve in curves]
+        kept[self.least] = tracks.changed.copy(), reach
+        return reach
 
     def _forecasts(self, tracks: Tracks, number: int, whole: float) -> list[Forecast] | None:
         """The value of trial `number` at the step of a whole trial, for each objective; None where there is too little of its curve."""
@@ -98,12 +114,14 @@ class CurvePruner(StoppingPruner):
             steps, losses = steps[kept], losses[:, kept]
         if len(steps) < self.least or steps[0] >= whole:
             return None
-        return [_forecast(steps.tobytes(), column.tobytes(), whole) for column in losses]
+        return [forecast(steps, column, whole) for column in losses]
 
 
-@functools.lru_cache(maxsize=4096)
-def _forecast(steps: bytes, values: bytes, at: float) -> Forecast:
-    return forecast(np.frombuffer(steps), np.frombuffer(values), at)
+def _out_of_reach(curve: Forecast, values: Floats, doubt: float) -> Bools:
+    """(k,) which of the values a curve comes below with a probability of less than `doubt`."""
+    ordered = np.sort(values)
+    count = bisect.bisect_left(ordered.tolist(), doubt, key=lambda value: float(curve.below(value)))
+    return values < (ordered[count] if count < len(ordered) else np.inf)
 
 
 def _whole(definition: Definition) -> Fidelity:

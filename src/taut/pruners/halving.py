@@ -24,7 +24,7 @@ from taut.pruners.base import Judgement, Pruner
 from taut.pruners.standing import standing
 from taut.snapshot import Snapshot
 from taut.space.prior import Floats
-from taut.trial import State
+from taut.trial import State, trial_seed
 
 __all__ = ["AshaPruner", "HalvingPruner", "HyperbandPruner"]
 
@@ -77,6 +77,8 @@ class _Halving(Pruner):
             return Judgement.GO
         if self.pauses and ladder.rungs[top] < snapshot.goals.get(number, (0, -np.inf))[1]:
             return Judgement.GO  # it begins again from its start, on its way to where it was promoted to
+        if np.isinf(ladder.loss(np.array([number]), top)).any():
+            return Judgement.STOP  # it would wait for ever
         if self._goes_on(snapshot, ladder, number, top):
             return Judgement.GO
         return Judgement.PAUSE if self.pauses else Judgement.STOP
@@ -105,11 +107,11 @@ class _Halving(Pruner):
         if not self.pauses:
             return fidelity.max
         rungs, at = self._rungs(snapshot), snapshot.waiting.get(number)
-        if at is None:
-            last = snapshot.curves.last(number)
-            at = -np.inf if last is None else last.s
-        above = bisect.bisect_right(rungs, at)
-        return float(rungs[min(max(above, self._bracket(snapshot, number).lowest), len(rungs) - 1)])
+        if at is not None:
+            return float(rungs[min(bisect.bisect_right(rungs, at), len(rungs) - 1)])
+        if number in snapshot.goals:  # an attempt that died on its way there was not promoted any further
+            return snapshot.goals[number][1]
+        return float(rungs[self._bracket(snapshot, number).lowest])
 
     def account(self, snapshot: Snapshot) -> str | None:
         fidelity = snapshot.definition.fidelity
@@ -126,9 +128,10 @@ class _Halving(Pruner):
             return False
         peers = self._peers(snapshot, ladder, number, rung)
         merit = _merit(ladder, peers, rung)
-        mine = merit[peers == number][0]
-        if not np.isfinite(mine):
-            return False
+        place = np.flatnonzero(peers == number)
+        if not len(place):
+            return True  # it has ended, and nobody asks for its sake
+        mine = merit[place[0]]
         if not self.pauses and len(peers) < self.eta:
             return True
         return int((merit < mine).sum()) < int(len(peers) / self.eta)
@@ -162,7 +165,7 @@ class _Halving(Pruner):
             coming = chosen[~there & (snapshot.state[chosen] < State.COMPLETE)]
             if len(coming) or not whole:
                 return [n for n in coming.tolist() if n in snapshot.waiting] if rung else []
-            arrived = chosen[there]
+            arrived = self._on(snapshot, ladder, chosen[there], rung)
             chosen = _best(ladder, arrived, rung, max(int(len(arrived) / self.eta), 1))
         return []
 
@@ -176,11 +179,21 @@ class _Halving(Pruner):
 
     def _peers(self, snapshot: Snapshot, ladder: Ladder, number: int, rung: int) -> NDArray[np.int64]:
         """The trials on the rung that `number` is compared with, itself included."""
-        there = np.flatnonzero(ladder.heights > rung)
+        there = self._on(snapshot, ladder, np.flatnonzero(ladder.heights > rung), rung)
         if self.every_bracket:
             mine = self._group(snapshot, np.array([number]))[0]
             there = there[self._group(snapshot, there) == mine]
         return there
+
+    def _on(
+        self, snapshot: Snapshot, ladder: Ladder, numbers: NDArray[np.int64], rung: int
+    ) -> NDArray[np.int64]:
+        """Those of the trials on a rung that can take one of its places: not whoever failed or gave up right there."""
+        numbers = numbers[numbers < snapshot.size]
+        state, ended = snapshot.state[numbers], ladder.heights[numbers] == rung + 1
+        gone = (state == State.FAILED) | (self.pauses & (state == State.PRUNED))
+        staying: NDArray[np.int64] = numbers[~(gone & ended)]
+        return staying
 
     # ------------------------------------------------------------------ brackets
 
@@ -211,7 +224,7 @@ class _Halving(Pruner):
             rounds, place = np.divmod(numbers, ends[-1])
             return np.asarray(rounds * len(brackets) + np.searchsorted(ends, place, side="right"))
         share = np.cumsum(sizes) / sizes.sum()
-        even = (snapshot.definition.seed * _GOLDEN**2 + numbers * _GOLDEN) % 1.0
+        even = (trial_seed(snapshot.definition.seed, 0) / 2**31 + numbers * _GOLDEN) % 1.0
         return np.minimum(np.searchsorted(share, even, side="right"), len(brackets) - 1)
 
     def _members(self, snapshot: Snapshot, group: int) -> NDArray[np.int64]:
@@ -311,7 +324,9 @@ def _brackets(rungs: int, eta: float) -> list[Bracket]:
 
 
 def _merit(ladder: Ladder, numbers: NDArray[np.int64], rung: int) -> Floats:
-    return standing(ladder.loss(numbers, rung), ladder.slacks(rung)[numbers])
+    loss = ladder.loss(numbers, rung)
+    told = ~np.isnan(loss).all(axis=0)  # an objective that nobody tells before the end compares nobody
+    return standing(loss[:, told] if told.any() else loss, ladder.slacks(rung)[numbers])
 
 
 def _best(ladder: Ladder, numbers: NDArray[np.int64], rung: int, count: int) -> NDArray[np.int64]:

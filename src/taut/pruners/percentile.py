@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import abstractmethod
 
 import numpy as np
 
@@ -19,19 +20,20 @@ __all__ = ["MedianPruner", "PercentilePruner"]
 
 @dataclasses.dataclass(frozen=True)
 class _Percentile(StoppingPruner):
-    percentile: float = 50.0
     startup: int = 5
     grace: float | None = None
     every: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number(
-            "percentile", self.percentile, 0.0, 100.0, "such a share of the others must not be better"
-        )
         check_number("startup", self.startup, 1, math.inf, "so many others must have come as far", whole=True)
         if self.grace is not None:
             check_number("grace", self.grace, 0.0, math.inf, "the first step at which trials are judged")
         check_number("every", self.every, 0.0, math.inf, "so many steps lie between judgements")
+
+    @property
+    @abstractmethod
+    def share(self) -> float:
+        """Percent of the others that may be better."""
 
     def begins(self, definition: Definition) -> float:
         if self.grace is not None:
@@ -46,13 +48,13 @@ class _Percentile(StoppingPruner):
             return False
         mine = tracks.rows(number).stop - 1
         if len(tracks.loss) == 1 and not snapshot.definition.subject_to:
-            return bool(tracks.best[0, mine] > _quantile(tracks.mean[0][others], self.percentile))
+            return bool(tracks.best[0, mine] > _quantile(tracks.mean[0][others], self.share))
         rows = np.append(others, mine)
         losses = tracks.mean[:, rows].T
         if len(tracks.loss) == 1:
             losses[-1] = tracks.best[:, mine]
         merit = standing(losses, tracks.slacks(rows))
-        return bool(merit[-1] > _quantile(merit[:-1], self.percentile))
+        return bool(merit[-1] > _quantile(merit[:-1], self.share))
 
     def _due(self, step: float, since: float, begin: float) -> bool:
         """Whether one of the steps `begin`, `begin + every`, ... lies after `since`, and not after `step`."""
@@ -77,7 +79,9 @@ class MedianPruner(_Percentile):
     Source: Golovin et al., "Google Vizier", KDD 2017, section 3.2.2. There only complete trials are compared with.
     """
 
-    percentile: float = dataclasses.field(default=50.0, init=False)
+    @property
+    def share(self) -> float:
+        return 50.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +95,14 @@ class PercentilePruner(_Percentile):
     """
 
     percentile: float = 25.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("percentile", self.percentile, 0.0, 100.0, "so many percent of the others may be better")
+
+    @property
+    def share(self) -> float:
+        return self.percentile
 
 
 def _quantile(values: Floats, percentile: float) -> float:

@@ -50,13 +50,18 @@ class Forecast(NamedTuple):
         within = self.scale**2 * (self.freedom / (self.freedom - 2.0))
         return float(self.weight @ (within + (self.location - self.mean) ** 2))
 
-    def below(self, value: float) -> float:
-        """The probability of a value below this one."""
+    @property
+    def surely(self) -> float:
+        """What the value stays below with 95 percent, if it were normally distributed."""
+        return self.mean + 1.645 * math.sqrt(self.variance)
+
+    def below(self, values: float | Floats) -> Floats:
+        """Of each value the probability to come below it."""
         from scipy.special import stdtr  # loads with the first curve
 
         with np.errstate(over="ignore"):
-            t = (value - self.location) / self.scale
-        return float(self.weight @ stdtr(self.freedom, t))
+            t = (np.asarray(values)[..., None] - self.location) / self.scale
+        return np.asarray(stdtr(self.freedom, t) @ self.weight)
 
 
 def extrapolate(steps: Floats, values: Floats, at: float) -> tuple[float, float]:

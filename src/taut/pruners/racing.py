@@ -63,20 +63,20 @@ class RacingPruner(StoppingPruner):
         others = tracks.together(number)
         if not len(others):
             return False
-        means = np.concatenate((_means(tracks.loss[:, others]), _means(tracks.loss[:, mine])[None]))
-        merit = standing(means, tracks.slacks(np.append(others[:, -1], mine.stop - 1)))
-        ahead = (merit[:-1] < merit[-1]) & (means[:-1] <= means[-1]).all(axis=1)
-        if not ahead.any():
+        mean = _means(tracks.loss[:, mine])
+        means = _means(tracks.loss[:, others])
+        ahead = np.flatnonzero((means <= mean).all(axis=1))
+        rows = np.append(others[ahead, -1], mine.stop - 1)
+        merit = standing(np.concatenate((means[ahead], mean[None])), tracks.slacks(rows))
+        best = int(merit.argmin())
+        if not merit[best] < merit[-1]:
             return False
-        if np.isinf(means[-1]).all():
-            return True
-        rival = int(np.where(ahead, merit[:-1], np.inf).argmin())
         look = folds - self.least + 1
         error = (1.0 - self.confidence) / (look * (look + 1))
         return all(
-            _chance(losses[mine], losses[others], rival) <= error
-            for losses, mean in zip(tracks.loss, means[-1], strict=True)
-            if np.isfinite(mean)  # otherwise it is lost
+            _chance(losses[mine], losses[others], int(ahead[best])) <= error
+            for losses, value in zip(tracks.loss, mean, strict=True)
+            if np.isfinite(value)  # otherwise it is lost
         )
 
 
@@ -92,10 +92,11 @@ def _chance(mine: Floats, others: Floats, rival: int) -> float:
     k = len(mine)
     difference = mine - others[rival]
     table = np.concatenate((others[np.isfinite(others).all(axis=1)], mine[None]))
-    rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    usual = 2.0 * float((rest**2).sum()) / ((len(table) - 1) * (k - 1))
-    rounding = (_ROUNDING * float(np.abs(table).max())) ** 2
-    variance = max(float(difference.var(ddof=1)), _FLOOR * usual, rounding)
+    with np.errstate(over="ignore"):
+        rest = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+        usual = 2.0 * float((rest**2).sum()) / ((len(table) - 1) * (k - 1))
+        rounding = float(np.square(_ROUNDING * np.abs(table).max()))
+        variance = max(float(difference.var(ddof=1)), _FLOOR * usual, rounding)
     if variance == 0.0:
         return 1.0  # all are 0
     return float(stdtr(k - 1, -difference.mean() / math.sqrt(variance / k)))

@@ -39,7 +39,7 @@ def make(method: Method) -> Pruner:
         )
     module, _, attribute = target.partition(":")
     kind = getattr(importlib.import_module(module), attribute)
-    options = [field.name for field in dataclasses.fields(kind)]
+    options = [field.name for field in dataclasses.fields(kind) if field.init]
     for name in method.options:
         if name not in options:
             allowed = ", ".join(options) or "none"

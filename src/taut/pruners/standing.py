@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+
 import numpy as np
+from numpy.typing import NDArray
 
 from taut.space.prior import Floats
 
@@ -23,28 +26,50 @@ def standing(loss: Floats, slack: Floats) -> Floats:
     broken = (excess > 0.0).any(axis=1)
     if not broken.any():
         return merit
-    place = np.empty(len(merit))
-    place[np.argsort(merit, kind="stable")] = np.arange(len(merit))
-    place = np.where(np.isinf(merit), np.inf, place)
+    place = np.unique(merit, return_inverse=True)[1].astype(float)  # equal ones stay equal
+    place[np.isinf(merit)] = np.inf
     scale = excess.max(axis=0)
     beyond = (excess / np.where(scale > 0.0, scale, 1.0)).sum(axis=1)
-    order = np.argsort(np.argsort(beyond[broken], kind="stable"), kind="stable")
-    place[broken] = len(merit) + order
+    place[broken] = len(merit) + np.unique(beyond[broken], return_inverse=True)[1]
     return place
 
 
 def _by_fronts(loss: Floats) -> Floats:
-    finite = np.isfinite(loss).all(axis=1)
     merit = np.full(len(loss), np.inf)
-    left, rank = np.flatnonzero(finite), 0
-    while len(left):
-        rows = loss[left]
-        no_worse = (rows[:, None] <= rows[None]).all(axis=2)
-        better = (rows[:, None] < rows[None]).any(axis=2)
-        first = ~(no_worse & better).any(axis=0)
-        merit[left[first]] = rank + _crowded(rows[first])
-        left, rank = left[~first], rank + 1
+    rows = np.flatnonzero(np.isfinite(loss).all(axis=1))
+    if not len(rows):
+        return merit
+    points, which = np.unique(loss[rows], axis=0, return_inverse=True)
+    rank = (_ranks_of_two if loss.shape[1] == 2 else _ranks)(points)[which.reshape(-1)]
+    for each in range(int(rank.max()) + 1):
+        front = rows[rank == each]
+        merit[front] = each + _crowded(loss[front])
     return merit
+
+
+def _ranks_of_two(points: Floats) -> NDArray[np.int64]:
+    """(k,) of distinct points, sorted by the first objective and then the second. Of each front only the least second value matters."""
+    lows: list[float] = []
+    rank = np.empty(len(points), np.int64)
+    for i, low in enumerate(points[:, 1].tolist()):
+        front = bisect.bisect_right(lows, low)
+        lows[front : front + 1] = [low]
+        rank[i] = front
+    return rank
+
+
+def _ranks(points: Floats) -> NDArray[np.int64]:
+    no_worse = np.ones((len(points), len(points)), bool)
+    for column in points.T:
+        no_worse &= column[:, None] <= column[None]
+    np.fill_diagonal(no_worse, False)  # distinct points: no worse is better somewhere
+    ahead, rank, front = no_worse.sum(axis=0), np.full(len(points), -1), 0
+    while (rank < 0).any():
+        first = (ahead == 0) & (rank < 0)
+        rank[first] = front
+        ahead = ahead - no_worse[first].sum(axis=0)
+        front += 1
+    return rank
 
 
 def _crowded(front: Floats) -> Floats:

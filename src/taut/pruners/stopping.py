@@ -39,9 +39,9 @@ class StoppingPruner(Pruner):
 def check_number(
     name: str, value: object, least: float, most: float, what: str, whole: bool = False, open_: bool = False
 ) -> None:
-    """Raise `InputError` unless option `name` lies between `least` and `most`. open_: without these two themselves."""
+    """Raise `InputError` unless option `name` is finite and lies between `least` and `most`. open_: without these two themselves."""
     kinds = int if whole else (int, float)
-    good = isinstance(value, kinds) and not isinstance(value, bool)
+    good = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
     if good and (least < value < most if open_ else least <= value <= most):  # type: ignore[operator]
         return
     kind = "a whole number" if whole else "a number"

@@ -32,7 +32,7 @@ class Tracks:
 
     step: (p,) of each row. loss: (m, p) the objectives, less is better, infinite where one was no number. mean: (m, p) their
     averages over the trial's rows so far. best: (m, p) the least so far. last: (n,) the furthest step of each trial, minus
-    infinity before the first.
+    infinity before the first. changed: (n,) how many reports had been read when the rows of each trial last changed.
     """
 
     _known: ClassVar[weakref.WeakKeyDictionary[Snapshot, Tracks]] = weakref.WeakKeyDictionary()
@@ -53,6 +53,7 @@ class Tracks:
         self._used = self._read = 0  # rows of the pool; reports
         self.last: Floats = np.empty(0)
         self._begin, self._count = np.empty(0, np.int64), np.empty(0, np.int64)
+        self.changed = np.empty(0, np.int64)
         self._room: list[int] = []
         self._heard: list[
             tuple[int, float]
@@ -144,15 +145,14 @@ class Tracks:
             n = event.n
             if n >= len(self._room):
                 self._grow(n + 1)
+            self.changed[n] = len(heard)
             attempt, step = self._heard[n]
             if event.a < attempt or event.s <= step:
                 again.add(n)
             elif n not in again:
                 self._add(n, event)
         self._read = len(heard)
-        for n in (
-            again
-        ):  # the furthest report is one of the highest attempt, so what follows it can be added as ever
+        for n in again:  # its furthest report is of its highest attempt, so what follows can be added as ever
             self._count[n], self.last[n] = 0, -math.inf
             self._bounds[n] = [math.nan] * len(self._limited)
             for event in snapshot.curves.of(n):
@@ -210,7 +210,9 @@ class Tracks:
         more = size - len(self._room)
         if size > len(self.last):
             self.last = _longer(self.last, 2 * size, -math.inf)
-            self._begin, self._count = _longer(self._begin, 2 * size), _longer(self._count, 2 * size)
+            self._begin, self._count, self.changed = (
+                _longer(column, 2 * size) for column in (self._begin, self._count, self.changed)
+            )
         self._room += [0] * more
         self._heard += [(-1, -math.inf)] * more
         self._sums += [[] for _ in range(more)]

@@ -36,7 +36,7 @@ class Partial:
         alive = (top >= 0) & (snapshot.state[:count] != State.FAILED)
         self.numbers: Numbers = np.flatnonzero(alive)
         self.top = top[self.numbers]
-        self._losses = ladder.losses
+        self._losses = np.where(ladder.exact[:, :, None], ladder.losses, np.nan)
         self.loss: Floats = carried(self._losses[self.numbers], self.top)
         self.whole: Bools = np.zeros(snapshot.size, bool)
         if len(self.numbers):

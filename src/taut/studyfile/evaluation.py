@@ -25,10 +25,13 @@ _PATTERN_RULE = (
 )
 
 
-def evaluation(top: Table, space: Mapping[str, Mapping[str, Any]], base: Path) -> Evaluation:
+def evaluation(
+    top: Table, space: Mapping[str, Mapping[str, Any]], base: Path, fidelity: str | None = None
+) -> Evaluation:
     """The evaluation that the top table asks for.
 
-    space: JSON form of the space. base: absolute directory of the study file.
+    space: JSON form of the space. base: absolute directory of the study file. fidelity: the name of the study's
+    fidelity.
     """
     function = top.text("function", '"train:objective"')
     both = ("command", "function")
@@ -53,7 +56,7 @@ def evaluation(top: Table, space: Mapping[str, Mapping[str, Any]], base: Path) -
         ):
             if key in top:
                 raise top.error(f"a function has no use for it; it is for {what}; take it out", key)
-    command = _command(top, space)
+    command = _command(top, space, fidelity)
     return Evaluation(
         command=command,
         function=function,
@@ -66,14 +69,14 @@ def evaluation(top: Table, space: Mapping[str, Mapping[str, Any]], base: Path) -
     )
 
 
-def _command(top: Table, space: Mapping[str, Mapping[str, Any]]) -> list[str] | None:
+def _command(top: Table, space: Mapping[str, Mapping[str, Any]], fidelity: str | None) -> list[str] | None:
     given = top.values.get("command")
     texts = top.texts("command", '"python train.py {args}"', blank=True)
     if texts is None:
         return None
     try:
         words = texts if isinstance(given, list) else commandline.split(texts[0])
-        commandline.check(words, space, "config" in top)
+        commandline.check(words, space, "config" in top, fidelity)
     except InputError as error:
         raise top.error(error.message, "command", *(error.at if isinstance(given, list) else ())) from None
     return words

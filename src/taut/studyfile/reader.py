@@ -97,7 +97,7 @@ def _definition(
         pruner=pruner,
         fidelity=fidelity,
         retries=3 if (retries := top.integer("retries", 0, 1000, 3)) is None else retries,
-        evaluation=evaluation(top, space, path.parent),
+        evaluation=evaluation(top, space, path.parent, None if fidelity is None else fidelity.name),
         on=_on(top),
     )
     definition.check()
