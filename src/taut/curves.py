@@ -28,6 +28,15 @@ class Curves:
         rows = self._rows(n)
         return _counting(rows) if n in self._mixed else rows
 
+    def told_by(self, n: int, attempt: int) -> list[Reported]:
+        """The reports of one attempt of trial `n`, by step, whatever later ones say."""
+        return _counting([event for event in self._rows(n) if event.a == attempt])
+
+    def mixed(self, n: int) -> bool:
+        """Whether the reports of trial `n` are of several attempts, or out of order."""
+        self._sort()
+        return n in self._mixed
+
     def last(self, n: int) -> Reported | None:
         """The report of trial `n` at its furthest step."""
         rows = self.of(n)

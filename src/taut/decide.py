@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,7 @@ __all__ = [
     "Wait",
     "decide",
     "judge",
+    "parked",
     "promotable",
 ]
 
@@ -180,8 +181,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
             return Done(
                 f"the {in_words(left)} left in this job are too short: 95 % of trials take less than {in_words(needs)}"
             )
-    # Where nobody is promoted, whoever waits for it goes on like any other.
-    waiting = snapshot.waiting if proposals.pruner is not None and proposals.pruner.pauses else {}
+    waiting = parked(snapshot, proposals)
     # Usually there are none, and this is asked for each trial.
     some = snapshot.counts[State.WAITING] or snapshot.counts[State.PAUSED] > len(waiting)
     for n in snapshot.where(State.WAITING, State.PAUSED).tolist() if some else ():
@@ -195,6 +195,8 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     promoted = _promotable(snapshot, proposals, limit)
     for n in promoted:
         attempt = snapshot.next_attempt(n)
+        if hands.batch and snapshot.counts[State.RUNNING] >= hands.batch:
+            return Wait("the batch before is not finished")
         if (n, attempt) not in hands.taken:
             return _start(snapshot, proposals, [n], attempt, [snapshot.params(n) or {}])
     if snapshot.n_finished + len(waiting) >= limit and not promoted:
@@ -224,6 +226,11 @@ def judge(snapshot: Snapshot, proposals: Proposals, number: int, since: float) -
     if snapshot.definition.subject_to and broken(snapshot, number):
         return Judgement.STOP
     return proposals.pruner.judge(snapshot, number, since)
+
+
+def parked(snapshot: Snapshot, proposals: Proposals) -> Mapping[int, float]:
+    """The trials that wait for a promotion, and at which step. Where nobody is promoted, they go on like any other."""
+    return snapshot.waiting if proposals.pruner is not None and proposals.pruner.pauses else {}
 
 
 def promotable(snapshot: Snapshot, proposals: Proposals) -> Sequence[int]:

@@ -49,7 +49,7 @@ class Ladder:
         self._size = 0
         self._last: list[tuple[int, float]] = []  # of each trial, the attempt and step that were read last
         self._whole: set[int] = set()  # complete trials
-        self._read = self._ended = 0
+        self._read = self._ended = self._parked = 0
 
     @classmethod
     def of(cls, snapshot: Snapshot, rungs: Sequence[float]) -> Ladder:
@@ -130,6 +130,9 @@ class Ladder:
             back = {n for n in self._whole if snapshot.state[n] != State.COMPLETE}
             self._whole -= back
             again |= back
+        parked = snapshot.releases.parked
+        again.update(n for n in parked[self._parked :] if n < self._size and snapshot.curves.mixed(n))
+        self._parked = len(parked)
         for n in again:
             self._again(snapshot, n)
 
@@ -148,6 +151,12 @@ class Ladder:
         """Everything about a trial; its furthest report is one of its highest attempt, so what comes after that can be added as ever."""
         self._table[n], self._top[n], self._time[n] = np.nan, 0, np.nan
         self._exact[n] = False
+        # What it had when it came to wait on a rung stays, also if it begins again from its start.
+        for attempt, at in snapshot.releases.rungs(n):
+            for event in snapshot.curves.told_by(n, attempt):
+                if event.s <= at:
+                    self._climb(n, event)
+        self._last[n] = -1, -np.inf
         for event in snapshot.curves.of(n):
             self._climb(n, event)
         if n in self._whole:

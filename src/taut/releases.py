@@ -18,11 +18,12 @@ class Releases:
     """What is known of released attempts; `add` the events as they are read.
 
     saves: how often trials have saved themselves to go on later. blames: how often attempts ended for which the trial
-    may be the reason.
+    may be the reason. parked: the trials that came to wait on a rung, once for each time that this was heard.
     """
 
     def __init__(self) -> None:
         self.saves = self.blames = 0
+        self.parked: list[int] = []
         self._words: dict[int, dict[int, tuple[int, Released]]] = {}  # by trial and attempt: who said what
 
     def __contains__(self, n: int) -> bool:
@@ -36,7 +37,9 @@ class Releases:
         """Take a word; whether it is the one that counts now."""
         attempts = self._words.setdefault(event.n, {})
         known = attempts.get(event.a)
-        self.saves += event.kept is True
+        self.saves += event.kept is True and not isinstance(event.at, float)
+        if isinstance(event.at, float):
+            self.parked.append(event.n)
         self.blames += event.blame
         if known is not None and _weight(*known) >= _weight(writer, event):
             return False
@@ -56,6 +59,11 @@ class Releases:
         if not words or max(words) < attempt:
             return None
         return (words.get(attempt) or words[max(words)])[1]
+
+    def rungs(self, n: int) -> list[tuple[int, float]]:
+        """The attempts of trial `n` after which it waited on a rung, and at which step."""
+        words = self._words.get(n, {})
+        return [(a, words[a][1].at) for a in sorted(words) if isinstance(words[a][1].at, float)]  # type: ignore[misc]
 
     def blamed(self, n: int) -> int:
         """How many attempts of trial `n` ended for which it may be the reason."""

@@ -494,6 +494,12 @@ class Store:
 
     def pause(self, number: int, attempt: int) -> None:
         """Give a trial back that has saved itself and goes on from there."""
+        if (
+            ordered(self.snapshot, number, attempt) is not None
+        ):  # it does what its pruner wants, in other words
+            last = self.snapshot.curves.last(number)
+            self.finish([Ended(number, attempt, Verdict("pruned", {} if last is None else last.y, None))])
+            return
         why = f"paused with its checkpoint: {self.walltime.leaving() or 'it asked for it'}"
         # What it saved is worth keeping even if others have given it back meanwhile, unless it was begun again.
         mine = self._mine([(number, attempt)], State.WAITING)

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from taut.clock import WallClock
-from taut.decide import Proposals, judge, promotable
+from taut.decide import Proposals, judge, parked, promotable
 from taut.definition import Definition
 from taut.errors import StudyError
 from taut.events import Event, Judged, Opened, Started
@@ -181,7 +181,8 @@ class _Replay:
 
     def _promotion(self, known: Snapshot, writer: int, event: Started) -> list[Difference]:
         """What is wrong with the promotion of a trial that waited, if this is one."""
-        if event.n not in known.waiting or event.n in promotable(known, self._proposals[event.r]):
+        proposals = self._proposals[event.r]
+        if event.n not in parked(known, proposals) or event.n in promotable(known, proposals):
             return []
         recorded, found = {"promoted": True}, {"promoted": False}
         return [

@@ -31,6 +31,7 @@ def standing(loss: Floats, slack: Floats) -> Floats:
     scale = excess.max(axis=0)
     beyond = (excess / np.where(scale > 0.0, scale, 1.0)).sum(axis=1)
     place[broken] = len(merit) + np.unique(beyond[broken], return_inverse=True)[1]
+    place[np.isinf(merit)] = np.inf
     return place
 
 

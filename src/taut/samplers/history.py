@@ -121,11 +121,11 @@ class History:
 
     @cached_property
     def seconds(self) -> Floats:
-        """(k,) how long each complete trial took, over all its attempts."""
+        """(k,) how long each trial took, over all its attempts; of one that stopped on the way, what a whole one would have."""
         took = self.snapshot.finished[self.done] - self.snapshot.started[self.done]
         for i in np.flatnonzero(np.isin(self.done, list(self.snapshot.releases))):
             took[i] = self.snapshot.spent(int(self.done[i]))
-        return np.asarray(took)
+        return np.asarray(took if self._partial is None else took / self._partial.share(self.done))
 
     def unit(self, numbers: Numbers) -> Floats:
         """(k, d) where trials lie in the unit cube: discrete values in the middle of their cells, 0.5 where inactive."""

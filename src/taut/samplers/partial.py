@@ -62,6 +62,15 @@ class Partial:
         grade = (steps - steps[-1]) / max(steps[-1] - steps[0], 1e-9)
         return who, grade[rung], loss, rung == top[who]
 
+    def share(self, numbers: Numbers) -> Floats:
+        """(k,) which part of a whole trial each of `numbers` was given; NaN while it runs, since nobody knows how long."""
+        snapshot, fidelity = self._snapshot, self._snapshot.definition.fidelity
+        assert fidelity is not None
+        height = np.array([fidelity.share(rung) for rung in self._ladder.rungs])
+        part = height[self._ladder.heights[numbers] - 1]
+        part = np.where(snapshot.state[numbers] == State.COMPLETE, 1.0, part)
+        return np.where(snapshot.state[numbers] == State.RUNNING, np.nan, part)
+
     @staticmethod
     def of(snapshot: Snapshot) -> Partial:
         return Partial(snapshot)
