@@ -44,15 +44,20 @@ def test_a_lognormal_bell_lies_over_the_logarithm() -> None:
 
 
 def leant(u: Any, start: float, spread: float) -> Any:
-    """A bell around the start value, with a twentieth of its height everywhere."""
-    return np.log(np.exp(-0.5 * ((u - start) / spread) ** 2) + 0.05)
+    """The logarithm of a bell around the start value, 0 at its top."""
+    return -0.5 * ((u - start) / spread) ** 2
+
+
+def mixed(believed: Any) -> Any:
+    """A belief as a whole, with a twentieth of its height everywhere."""
+    return np.log(np.exp(believed) + 0.05)
 
 
 @pytest.mark.parametrize("belief, spread", [("weak", 0.3), ("medium", 0.15), ("strong", 0.07)])
 def test_a_start_value_is_leant_to(belief: str, spread: float) -> None:
     space = Space(x=uniform(0, 10, start=2, belief=belief), lr=loguniform(1e-4, 1, start=0.1, belief=belief))
     unit = np.random.default_rng(0).random((50, 2))
-    expected = leant(unit[:, 0], 0.2, spread) + leant(unit[:, 1], 0.75, spread)
+    expected = mixed(leant(unit[:, 0], 0.2, spread) + leant(unit[:, 1], 0.75, spread))
     assert differences(Beliefs.of(space).log(unit, None), expected) < 1e-9
 
 
@@ -60,7 +65,8 @@ def test_a_start_value_is_leant_to(belief: str, spread: float) -> None:
 def test_a_choice_has_odds(belief: str, odds: float) -> None:
     space = Space(x=uniform(0, 1), kind=choice(["a", "b", "c"], start="b", belief=belief))
     unit = np.array([[0.5, u] for u in (0.0, 1 / 6, 0.5, 0.6, 5 / 6, 1.0)])
-    expected = [0.0, 0.0, math.log(odds), math.log(odds), 0.0, 0.0]
+    other, start = mixed(-math.log(odds)), mixed(0.0)
+    expected = [other, other, start, start, other, other]
     assert Beliefs.of(space).log(unit, None) == pytest.approx(expected)
     assert Beliefs.of(space).stated
 
@@ -78,7 +84,7 @@ def test_a_prior_and_a_belief_are_multiplied() -> None:
     space = Space(x=normal(0, 1, low=-2, high=2, start=1, belief="medium"))
     beliefs, unit = Beliefs.of(space), np.linspace(0, 1, 101)[:, None]
     prior, belief = stats.norm(0.5, 0.25), stats.norm(0.75, 0.15)
-    expected = prior.logpdf(unit[:, 0]) + leant(unit[:, 0], 0.75, 0.15)
+    expected = prior.logpdf(unit[:, 0]) + mixed(leant(unit[:, 0], 0.75, 0.15))
     assert differences(beliefs.log(unit, None), expected) < 1e-9
     for power in (0.0, 0.3, 1.0, 2.0):
         mean, precision = beliefs.bell(0, power)
@@ -98,8 +104,15 @@ def test_what_a_trial_lacks_says_nothing() -> None:
     beliefs = Beliefs.of(space)
     unit, active = Geometry.of(space).settle(np.array([[0.2, 0.9, 0.9], [0.8, 0.9, 0.9], [0.8, 0.1, 0.1]]))
     found = beliefs.log(unit, active)
-    expected = math.log(2) + float(leant(0.9, 0.1, 0.07)) + math.log(20)
-    assert found == pytest.approx([expected, 0.0, 0.0])
+    assert found[0] == pytest.approx(mixed(leant(0.9, 0.1, 0.07)))  # it has the start values of both choices
+    assert found[1] == found[2] == pytest.approx(mixed(-math.log(2)))
+
+
+def test_a_belief_that_is_wrong_everywhere_can_be_overcome() -> None:
+    parameters = {f"x{i}": uniform(0, 1, start=0.1, belief="strong") for i in range(12)}
+    beliefs = Beliefs.of(Space(parameters))
+    right, wrong = beliefs.log(np.array([[0.1] * 12, [0.9] * 12]), None)
+    assert 3.0 < right - wrong < 3.1
 
 
 def test_one_value_needs_no_belief() -> None:

@@ -67,18 +67,22 @@ class Beliefs:
         return (float(self.precision[j] * self.mean[j]) + more * float(self.start[j])) / precision, precision
 
     def log(self, unit: Floats, active: Bools | None) -> Floats:
-        """(n,) logarithm of the density at points of the cube, up to a constant; inactive parameters say nothing."""
+        """(n,) logarithm of the density at points of the cube, up to a constant; inactive parameters say nothing.
+
+        The belief as a whole is mixed with a little that is flat, so that one which is wrong by far can be overcome, however many
+        parameters it speaks of.
+        """
         o = self._ordered
         u = unit[:, o]
-        each = -0.5 * self.precision[o] * (u - self.mean[o]) ** 2
-        if self.pull.any():
-            # Mixed with a little that is flat: a belief that is wrong by far can be overcome, here as in a choice.
-            pulled = np.logaddexp(-0.5 * self.pull[o] * (u - self.start[o]) ** 2, _FLAT)
-            each += np.where(self.pull[o] > 0.0, pulled, 0.0)
+        prior = -0.5 * self.precision[o] * (u - self.mean[o]) ** 2
+        pulled = -0.5 * self.pull[o] * (u - self.start[o]) ** 2
         if active is not None:
-            each = np.where(active[:, o], each, 0.0)
-        total = each.sum(axis=1)
+            prior, pulled = (np.where(active[:, o], each, 0.0) for each in (prior, pulled))
+        total, believed = prior.sum(axis=1), pulled.sum(axis=1)
         for j, table in self.odds.items():
-            found = table[np.minimum((unit[:, j] * len(table)).astype(np.int64), len(table) - 1)]
-            total += found if active is None else np.where(active[:, j], found, 0.0)
+            cell = np.minimum((unit[:, j] * len(table)).astype(np.int64), len(table) - 1)
+            found = table[cell] - table.max()
+            believed += found if active is None else np.where(active[:, j], found, 0.0)
+        if self.pull.any() or self.odds:
+            total += np.logaddexp(believed, _FLAT)
         return np.asarray(total)
