@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taut.decide import Claim, Decision, Done, Hands, Proposals, Start, Wait, decide
+from taut.decide import Claim, Decision, Done, Hands, Proposals, Start, Suggestion, Wait, decide
 from taut.definition import Budget, Definition, Method, Objective
 from taut.events import Event, Finished, Released, Started
 from taut.samplers import registry
@@ -56,7 +56,7 @@ def ask(snapshot: Snapshot, now: float = 0.0, **hands: Any) -> Decision:
 def begins(decision: Decision) -> tuple[list[int], int]:
     """Which trials a decision starts, and which attempt of them."""
     assert isinstance(decision, Start), decision
-    assert len(decision.params) == len(decision.numbers)
+    assert len(decision.suggested) == len(decision.numbers)
     return list(decision.numbers), decision.attempt
 
 
@@ -67,7 +67,7 @@ def test_it_claims_then_starts_then_waits_then_is_done() -> None:
     snapshot = seen([], trials=1)
     assert ask(snapshot) == Claim(1)
     start = ask(snapshot, held=[0], frontier=1)
-    assert begins(start) == ([0], 0) and set(start.params[0]) == {"x", "kind"}  # type: ignore[union-attr]
+    assert begins(start) == ([0], 0) and set(start.suggested[0].params) == {"x", "kind"}  # type: ignore[union-attr]
     snapshot.apply(0, [started(0)])
     assert isinstance(ask(snapshot, frontier=1), Wait)
     snapshot.apply(0, [finished(0)])
@@ -89,7 +89,7 @@ def test_a_waiting_trial_comes_before_held_ones_with_the_parameters_it_had() -> 
     events = [started(0), started(1, x=0.125, kind="b"), started(2), released(2), released(1)]
     snapshot = seen(events, trials=9)
     start = ask(snapshot, held=[3, 4], frontier=5)
-    assert start == Start([1], 1, [{"x": 0.125, "kind": "b"}], [None])
+    assert start == Start([1], 1, [Suggestion({"x": 0.125, "kind": "b"})], [None])
     assert begins(ask(snapshot, held=[3], frontier=5, taken={(1, 1)})) == ([2], 1)
     assert begins(ask(snapshot, held=[3], frontier=5, taken={(1, 1), (2, 1)})) == ([3], 0)
     assert begins(ask(snapshot, held=[3, 4], frontier=5, free=9)) == ([1], 1)
@@ -101,15 +101,15 @@ def test_as_many_as_are_free_start_together_and_never_more(free: int, batch: int
     start = ask(snapshot, held=[3, 4, 5, 6, 9], frontier=10, free=free, batch=batch)
     assert begins(start) == ([3, 4, 5, 6, 9][:count], 0)
     ours = proposals()
-    expected = [ours.params(snapshot, n) for n in (3, 4, 5, 6, 9)]
-    assert start.params == expected[:count]  # type: ignore[union-attr]
+    expected = [ours.suggest(snapshot, n) for n in (3, 4, 5, 6, 9)]
+    assert start.suggested == expected[:count]  # type: ignore[union-attr]
 
 
 def test_a_waiting_trial_that_never_began_gets_the_parameters_of_its_number() -> None:
     snapshot = seen([released(4)], trials=9)
     start = ask(snapshot, frontier=5)
     assert begins(start) == ([4], 1) and isinstance(start, Start)
-    assert start.params == ask(seen([], trials=9), held=[4], frontier=5).params  # type: ignore[union-attr]
+    assert start.suggested == ask(seen([], trials=9), held=[4], frontier=5).suggested  # type: ignore[union-attr]
 
 
 def test_a_waiting_trial_beyond_the_budget_stays() -> None:
@@ -262,11 +262,11 @@ def test_a_decision_changes_nothing() -> None:
 def test_proposals_are_the_same_alone_and_in_any_order() -> None:
     snapshot = seen([])
     ours = proposals()
-    table = [ours.params(snapshot, n) for n in range(600)]
+    table = [ours.suggest(snapshot, n) for n in range(600)]
     for n in (599, 0, 255, 256, 300, 511, 512, 1):
-        assert proposals().params(snapshot, n) == table[n] == ours.params(snapshot, n)
-    ours.params(snapshot, 3)["x"] = "spoilt"
-    assert ours.params(snapshot, 3) == table[3]
+        assert proposals().suggest(snapshot, n) == table[n] == ours.suggest(snapshot, n)
+    ours.suggest(snapshot, 3).params["x"] = "spoilt"
+    assert ours.suggest(snapshot, 3) == table[3]
 
 
 # -- many workers ---------------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ class World:
                 if self.attempts.setdefault((n, decision.attempt), worker.number) != worker.number:
                     worker.taken.add((n, decision.attempt))
                     return
-            for n, params in zip(decision.numbers, decision.params, strict=True):
+            for n, (params, _) in zip(decision.numbers, decision.suggested, strict=True):
                 self.start(worker, n, decision.attempt, params)
         worker.done = isinstance(decision, Done)
 

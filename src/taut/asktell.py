@@ -53,14 +53,14 @@ class AskTell:
             Trial(
                 n,
                 attempt,
-                own(params),
+                own(suggested.params),
                 self,
                 seed,
                 store.trial_directory(n),
                 goal,
                 store.step_before(n, attempt),
             )
-            for n, params, goal in zip(start.numbers, start.params, start.goals, strict=True)
+            for n, suggested, goal in zip(start.numbers, start.suggested, start.goals, strict=True)
         ]
         if store.proposals.pruner is not None:
             self._out.update({(trial.number, attempt): trial for trial in trials})

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from taut.duration import in_words
+from taut.events import Note
 from taut.forecast import upper
 from taut.pruners.base import Judgement, Pruner
 from taut.pruners.broken import broken
@@ -33,6 +34,7 @@ __all__ = [
     "Hands",
     "Proposals",
     "Start",
+    "Suggestion",
     "Wait",
     "decide",
     "judge",
@@ -44,6 +46,13 @@ _AHEAD = 256  # trials whose parameters are worked out at once, at most
 _NEARLY = 0.9  # of the time that a trial had before may be enough for it
 
 
+class Suggestion(NamedTuple):
+    """What a trial is to try, and what its sampler wants to remember of it."""
+
+    params: dict[str, Any]
+    note: Note | None = None
+
+
 class Start(NamedTuple):
     """Start `attempt` of each of these trials; an attempt above 0 has to be claimed first.
 
@@ -53,7 +62,7 @@ class Start(NamedTuple):
 
     numbers: Sequence[int]
     attempt: int
-    params: Sequence[dict[str, Any]]
+    suggested: Sequence[Suggestion]
     goals: Sequence[float | None]
 
 
@@ -115,7 +124,7 @@ class Proposals:
         cells = sampler.limit(space)
         self.limit = math.inf if cells is None else cells
         self._space: Space | None = None
-        self._ready: dict[int, dict[str, Any]] = {}
+        self._ready: dict[int, Suggestion] = {}
         self._size = 1
         self._examined: tuple[str, int] = "", 0
         self._forecast: tuple[float, int] = 0.0, 0
@@ -137,8 +146,11 @@ class Proposals:
             self._forecast = seconds, len(snapshot.completed)
         return seconds
 
-    def params(self, snapshot: Snapshot, number: int) -> dict[str, Any]:
-        """Parameters for trial `number`, given what `snapshot` knows."""
+    def suggest(self, snapshot: Snapshot, number: int) -> Suggestion:
+        """What trial `number` is to try, given what `snapshot` knows; what was suggested before stands."""
+        known = snapshot.params(number) if number < snapshot.size else None
+        if known is not None:
+            return Suggestion(known, snapshot.notes.get(number))
         if self.sampler.uses_history:
             return self._ask(snapshot, number, 1)[0]
         if snapshot.space is not self._space:
@@ -150,18 +162,19 @@ class Proposals:
             self._size = len(self._ready)
         return self._ready.pop(number)
 
-    def many(self, snapshot: Snapshot, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """Parameters for trials that do not depend on each other."""
+    def many(self, snapshot: Snapshot, numbers: Sequence[int]) -> list[Suggestion]:
+        """Suggestions for trials that do not depend on each other."""
         first, count = numbers[0], len(numbers)
         if numbers[-1] == first + count - 1:
             return self._ask(snapshot, first, count)
-        return [self.params(snapshot, number) for number in numbers]
+        return [self.suggest(snapshot, number) for number in numbers]
 
-    def _ask(self, snapshot: Snapshot, first: int, count: int) -> list[dict[str, Any]]:
+    def _ask(self, snapshot: Snapshot, first: int, count: int) -> list[Suggestion]:
         space, seed = snapshot.space, snapshot.definition.seed
         numbers = np.arange(first, min(first + count, self.limit), dtype=np.int64)
         history = snapshot if self.sampler.uses_history else None
-        return space.params(self.sampler.propose(space, seed, numbers, history))
+        codes, notes = self.sampler.propose_noted(space, seed, numbers, history)
+        return [Suggestion(*each) for each in zip(space.params(codes), notes, strict=True)]
 
 
 def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -> Decision:
@@ -189,16 +202,14 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         if n in waiting or n >= limit or (n, attempt) in hands.taken or not _open(snapshot, n, hands.batch):
             continue
         if snapshot.state[n] == State.PAUSED or left >= _again(snapshot.releases.fell_short(n), hands.whole):
-            return _start(
-                snapshot, proposals, [n], attempt, [snapshot.params(n) or proposals.params(snapshot, n)]
-            )
+            return _start(snapshot, proposals, [n], attempt, [proposals.suggest(snapshot, n)])
     promoted = _promotable(snapshot, proposals, limit)
     for n in promoted:
         attempt = snapshot.next_attempt(n)
         if hands.batch and snapshot.counts[State.RUNNING] >= hands.batch:
             return Wait("the batch before is not finished")
         if (n, attempt) not in hands.taken:
-            return _start(snapshot, proposals, [n], attempt, [snapshot.params(n) or {}])
+            return _start(snapshot, proposals, [n], attempt, [proposals.suggest(snapshot, n)])
     if snapshot.n_finished + len(waiting) >= limit and not promoted:
         return Done(f"all {limit:.0f} trials are decided: {len(waiting)} were not promoted any further")
     limit = min(limit, hands.within)
@@ -207,7 +218,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
             return Wait("the batch before is not finished")
         if hands.free == 1 or hands.batch or proposals.sampler.uses_history:
             n = hands.held[0]
-            return _start(snapshot, proposals, [n], 0, [proposals.params(snapshot, n)])
+            return _start(snapshot, proposals, [n], 0, [proposals.suggest(snapshot, n)])
         chosen = list(itertools.islice(hands.held, hands.free))
         return _start(snapshot, proposals, chosen, 0, proposals.many(snapshot, chosen))
     if hands.frontier < limit:
@@ -253,12 +264,12 @@ def _start(
     proposals: Proposals,
     numbers: Sequence[int],
     attempt: int,
-    params: Sequence[dict[str, Any]],
+    suggested: Sequence[Suggestion],
 ) -> Start:
     pruner, fidelity = proposals.pruner, snapshot.definition.fidelity
     if pruner is not None:
-        return Start(numbers, attempt, params, [pruner.goal(snapshot, n) for n in numbers])
-    return Start(numbers, attempt, params, [None if fidelity is None else fidelity.max] * len(numbers))
+        return Start(numbers, attempt, suggested, [pruner.goal(snapshot, n) for n in numbers])
+    return Start(numbers, attempt, suggested, [None if fidelity is None else fidelity.max] * len(numbers))
 
 
 def _again(short: float, whole: float) -> float:

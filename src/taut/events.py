@@ -24,6 +24,7 @@ __all__ = [
     "Finished",
     "Judged",
     "NewerFormat",
+    "Note",
     "Opened",
     "Released",
     "Reported",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 VERSION: Final = 1
+Note = dict[str, Any]
 _SEAL = b',"crc":"%08x"}'
 _TAIL = len(',"crc":"00000000"}')
 _EXAMPLE = np.frombuffer(b',"crc":"00000000"}', np.uint8)
@@ -88,7 +90,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started
     `c` is the end of the block of numbers that `n` was claimed with. `seen` is what the decision had
     read of other writers' logs: [writer, lines, writer, lines, ...], only what changed since this writer's
     previous start; absent where the sampler looks at no history. `f` is the step up to which this attempt is to run, in a
-    study with a fidelity.
+    study with a fidelity. `m` is what the sampler has to remember of this trial beyond its parameters.
     """
 
     n: int
@@ -99,6 +101,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started
     t: float
     seen: list[int] | msgspec.UnsetType = msgspec.UNSET
     f: float | msgspec.UnsetType = msgspec.UNSET
+    m: Note | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 
@@ -191,7 +194,7 @@ def decode_all(data: bytes) -> list[Event | None] | None:
     lines.pop()
     try:
         if _all_intact(lines):
-            events: list[Event | None] = _decode_lines(data)
+            events: list[Any] = _decode_lines(data)
             return events if len(events) == len(lines) else None
     except ValueError:  # msgspec's errors are such, too
         pass

@@ -8,8 +8,8 @@ import numpy as np
 
 from taut.ladder import Ladder
 from taut.pruners.base import Pruner
-from taut.pruners.standing import standing
 from taut.snapshot import Snapshot
+from taut.standing import standing
 from taut.trial import State
 
 __all__ = ["Leader", "leader", "rungs", "short"]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from taut.curves import Curves
 from taut.definition import Definition, Earlier
-from taut.events import Closed, Event, Finished, Judged, Opened, Released, Reported, Started
+from taut.events import Closed, Event, Finished, Judged, Note, Opened, Released, Reported, Started
 from taut.past import Content, Past
 from taut.releases import Releases, had
 from taut.space import Space
@@ -56,7 +56,7 @@ class Snapshot:
     releases: attempts that ended without a result. curves: what trials reported on their way.
     goals: for each trial that has one, an attempt and the step up to which it is to run. judged: for each trial that its
     pruner wanted to end, that verdict; of the highest attempt in both. waiting: the trials that wait until their pruner
-    promotes them, and at which step.
+    promotes them, and at which step. notes: what the sampler wanted to remember of trials, where it did.
     recall: what to call for the content of an earlier study, by its digest.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
@@ -89,6 +89,7 @@ class Snapshot:
         self.goals: dict[int, tuple[int, float]] = {}
         self.judged: dict[int, Judged] = {}
         self.waiting: dict[int, float] = {}
+        self.notes: dict[int, Note] = {}
         self._past: tuple[list[Earlier], tuple[Past, ...]] = [], ()
         self._fold: dict[type, Callable[[int, Any], None]] = {
             Finished: self._on_finished,
@@ -178,6 +179,8 @@ class Snapshot:
         self._fresh_params[n] = event.x
         if isinstance(event.f, float):
             self.goals[n] = event.a, event.f
+        if isinstance(event.m, dict):
+            self.notes[n] = event.m
         if self._ended[n] >= 0 or n in self.releases:
             self._judge(n)
         else:  # as `_move`, without the call

@@ -241,8 +241,7 @@ class Store:
         if start.attempt == 0 or not self.proposals.informed:
             return start
         (number,) = start.numbers
-        known = self.snapshot.params(number)
-        return start._replace(params=[known or self.proposals.params(self.snapshot, number)])
+        return start._replace(suggested=[self.proposals.suggest(self.snapshot, number)])
 
     def _started(self, start: Start, seen: list[int] | None) -> list[Event]:
         revision, claimed, now = len(self.snapshot.revisions) - 1, self.journal.frontier, self.clock.now()
@@ -251,14 +250,15 @@ class Store:
             Started(
                 number,
                 start.attempt,
-                params,
+                suggested.params,
                 revision,
                 claimed,
                 now,
                 known,
                 msgspec.UNSET if goal is None else goal,
+                msgspec.UNSET if suggested.note is None else suggested.note,
             )
-            for number, params, goal in zip(start.numbers, start.params, start.goals, strict=True)
+            for number, suggested, goal in zip(start.numbers, start.suggested, start.goals, strict=True)
         ]
 
     def _seen(self) -> list[int]:

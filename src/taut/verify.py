@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from taut.clock import WallClock
-from taut.decide import Proposals, judge, parked, promotable
+from taut.decide import Proposals, Suggestion, judge, parked, promotable
 from taut.definition import Definition
 from taut.errors import StudyError
 from taut.events import Event, Judged, Opened, Started
@@ -141,17 +141,19 @@ class _Replay:
                 assert known is not None, "a judgement says what it has seen"
                 differences += self._judgement(known, writer, event)
                 continue
+            recorded = Suggestion(event.x, event.m if isinstance(event.m, dict) else None)
             if isinstance(event.seen, list):
                 assert known is not None
                 differences += self._promotion(known, writer, event)
-                earlier = known.params(event.n) if event.n < known.size else None
-                derived = earlier or self._proposals[event.r].params(known, event.n)
+                derived = self._proposals[event.r].suggest(known, event.n)
             else:
                 first = self._first[event.n]
-                again = event.a > first.a and _same(event.x, first.x)
-                derived = event.x if again else self._proposals[event.r].params(self._blank[event.r], event.n)
-            if not _same(event.x, derived):
-                differences.append(self._difference(writer, event, derived))
+                again = event.a > first.a and _same(Suggestion(event.x), Suggestion(first.x))
+                derived = (
+                    recorded if again else self._proposals[event.r].suggest(self._blank[event.r], event.n)
+                )
+            if not _same(recorded, derived):
+                differences.append(self._difference(writer, event, recorded, derived))
         return differences
 
     def _advance(
@@ -194,20 +196,27 @@ class _Replay:
         opened = log[0] if log and isinstance(log[0], Opened) else None
         return f"; written with {opened.environment}" if opened else ""
 
-    def _difference(self, writer: int, event: Started, derived: dict[str, Any]) -> Difference:
+    def _difference(
+        self, writer: int, event: Started, recorded: Suggestion, derived: Suggestion
+    ) -> Difference:
         environment = self._environment(writer)
-        rounding = event.x.keys() == derived.keys() and all(
-            _close(event.x[name], derived[name]) for name in derived
+        there, found = (
+            each.params if each.note is None else {**each.params, "(note)": each.note}
+            for each in (recorded, derived)
         )
-        return Difference(event.n, event.a, writer, event.x, derived, environment, rounding)
+        return Difference(event.n, event.a, writer, there, found, environment, _close(there, found))
 
 
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two sets of parameters are the same, as JSON: 1, 1.0 and true are three different values."""
+def _same(one: Suggestion, other: Suggestion) -> bool:
+    """Whether two suggestions are the same, as JSON: 1, 1.0 and true are three different values."""
     return msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")
 
 
 def _close(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return bool(np.isclose(one, other, rtol=_ROUNDING, atol=0.0))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_close(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_close, one, other))
     return msgspec.json.encode(one) == msgspec.json.encode(other)

@@ -125,12 +125,12 @@ class Worker:
 
     def _start(self, start: Start) -> None:
         study_seed = self.store.snapshot.definition.seed
-        for number, params, goal in zip(start.numbers, start.params, start.goals, strict=True):
+        for number, suggested, goal in zip(start.numbers, start.suggested, start.goals, strict=True):
             directory, step = (
                 self.store.trial_directory(number),
                 self.store.step_before(number, start.attempt),
             )
-            task = Task(number, start.attempt, params, directory, study_seed, goal, step)
+            task = Task(number, start.attempt, suggested.params, directory, study_seed, goal, step)
             self._running[number, start.attempt] = task
             self.executor.start(task)
 

@@ -21,9 +21,9 @@ from taut.definition import Definition
 from taut.errors import InputError
 from taut.ladder import Ladder
 from taut.pruners.base import Judgement, Pruner
-from taut.pruners.standing import standing
 from taut.snapshot import Snapshot
 from taut.space.prior import Floats
+from taut.standing import standing
 from taut.trial import State, trial_seed
 
 __all__ = ["AshaPruner", "HalvingPruner", "HyperbandPruner"]

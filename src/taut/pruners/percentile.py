@@ -9,11 +9,11 @@ from abc import abstractmethod
 import numpy as np
 
 from taut.definition import Definition
-from taut.pruners.standing import standing
 from taut.pruners.stopping import StoppingPruner, check_number
 from taut.pruners.tracks import Tracks
 from taut.snapshot import Snapshot
 from taut.space.prior import Floats
+from taut.standing import standing
 
 __all__ = ["MedianPruner", "PercentilePruner"]
 
@@ -74,7 +74,7 @@ class MedianPruner(_Percentile):
 
     Whoever has reached the step counts, with what it had reported at the last step before if it has nothing at this one: running,
     stopped and complete trials alike. An average with a value that was no number is worse than any other. With several objectives, or constraints,
-    trials are ranked by `taut.pruners.standing`, with several objectives by averages on both sides.
+    trials are ranked by `taut.standing`, with several objectives by averages on both sides.
 
     Source: Golovin et al., "Google Vizier", KDD 2017, section 3.2.2. There only complete trials are compared with.
     """

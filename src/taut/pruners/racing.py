@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 
-from taut.pruners.standing import standing
 from taut.pruners.stopping import StoppingPruner, check_chance, check_number
 from taut.pruners.tracks import Tracks
 from taut.snapshot import Snapshot
 from taut.space.prior import Floats
+from taut.standing import standing
 
 __all__ = ["RacingPruner"]
 
@@ -41,7 +41,7 @@ class RacingPruner(StoppingPruner):
     * That the best of many others owes its place to luck, too, is not corrected for.
 
     With several objectives a trial stops that is surely worse in each of them than one and the same other; of those that are better in
-    each on average, the one that stands best (`taut.pruners.standing`). A fold without a number is lost to any number.
+    each on average, the one that stands best (`taut.standing`). A fold without a number is lost to any number.
 
     Source: Maron & Moore, "Hoeffding races", NIPS 1993, and "The racing algorithm", Artif. Intell. Review 11, 1997 (paired, looks);
     Birattari et al., "A racing algorithm for configuring metaheuristics", GECCO 2002 (F-race); Lopez-Ibanez et al., "The irace package",

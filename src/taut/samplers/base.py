@@ -7,16 +7,18 @@ same proposals, on any worker, today and in a replay. Randomness comes from `(se
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taut.definition import Definition
+from taut.events import Note
 from taut.snapshot import Snapshot
 from taut.space import Space
 
-__all__ = ["Codes", "Numbers", "Sampler", "draw", "unheard"]
+__all__ = ["Codes", "Note", "Numbers", "Sampler", "draw", "unheard"]
 
 Codes = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -36,6 +38,15 @@ class Sampler(ABC):
     @abstractmethod
     def propose(self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None) -> Codes:
         """(k, d) codes for the k trials `numbers`, which nobody has proposed yet."""
+
+    def propose_noted(
+        self, space: Space, seed: int, numbers: Numbers, snapshot: Snapshot | None
+    ) -> tuple[Codes, Sequence[Note | None]]:
+        """As `propose`, with what it will want to know of each of these trials beyond its parameters (`snapshot.notes`).
+
+        Notes are written into the log: JSON values, and few of them.
+        """
+        return self.propose(space, seed, numbers, snapshot), [None] * len(numbers)
 
     def limit(self, space: Space) -> int | None:
         """How many different trials there are to propose; None if there is no end."""

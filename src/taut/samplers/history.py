@@ -40,7 +40,7 @@ class History:
     """The trials of a snapshot by what became of them; rows of all arrays are trials in the order of `done`.
 
     done: complete trials, in the order in which they ended; in a study with a fidelity and a pruner also those that have come to
-    a rung, in the order in which they came there. loss: (k, m) their objectives, less is better; of trials that are not
+    a rung, in the order in which they came there. ended: (k,) when that was. loss: (k, m) their objectives, less is better; of trials that are not
     complete what they would probably come to (see `partial.py`). graded: whether there may be such. whole: (k,) which of them say what a trial on the highest rung that any
     is on comes to. slack: (k, c) their constraints, kept where at most 0. good: (k,) which fulfil every constraint. failed: trials that ended without a result
     through their parameters' fault, as far as anybody knows (what only lost its worker is tried again, and pending).
@@ -63,7 +63,9 @@ class History:
         if (ended[1:] < ended[:-1]).any():
             order = np.argsort(ended, kind="stable")
             done, table = done[order], table[order]
+            ended = ended[order]
         self.done: Numbers = done
+        self.ended: Floats = ended
         self.loss: Floats = table
         self.graded = partial is not None
         self._partial = partial

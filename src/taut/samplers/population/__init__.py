@@ -1,0 +1,1 @@
+"""Population methods: what is tried next descends from the best of what was tried before."""
