@@ -299,6 +299,11 @@ class Snapshot:
         """(size,) end of each finished trial, seconds since the epoch; NaN for others."""
         return self._view(self._finished, np.float64)
 
+    @property
+    def chosen(self) -> NDArray[np.bool_]:
+        """(size,) whether the parameters of each trial are known."""
+        return self._view(self._revision, np.int32) >= 0
+
     def _view(self, column: array[Any], kind: type[Scalar]) -> NDArray[Scalar]:
         if not self.size:
             return np.empty(0, kind)

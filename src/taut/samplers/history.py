@@ -57,7 +57,7 @@ class History:
             done, table, ended = _complete(snapshot)
         else:
             done, table, ended = partial.numbers, partial.loss, partial.ended
-        kept = np.isfinite(table).all(axis=1) & ~np.isnan(snapshot.codes[done]).all(axis=1)
+        kept = np.isfinite(table).all(axis=1) & snapshot.chosen[done]
         if not kept.all():
             done, table, ended = done[kept], table[kept], ended[kept]
         if (ended[1:] < ended[:-1]).any():
@@ -108,7 +108,7 @@ class History:
 
     def _chosen(self, numbers: Numbers) -> Numbers:
         """Those whose parameters are known."""
-        return numbers[~np.isnan(self.snapshot.codes[numbers]).all(axis=1)] if len(numbers) else numbers
+        return numbers[self.snapshot.chosen[numbers]] if len(numbers) else numbers
 
     @cached_property
     def slack(self) -> Floats:
@@ -177,8 +177,7 @@ class _Places:
             self._attempt = np.concatenate((self._attempt, np.full(more, -1, np.int32)))
         fresh = np.flatnonzero(snapshot.attempt != self._attempt[:size])
         if len(fresh):
+            fresh = fresh[snapshot.chosen[fresh]]  # an end may be read before the start that has the parameters
             codes = snapshot.codes[fresh]
             self.unit[fresh] = snapshot.space.encode(codes)
-            # An end may be read before the start that has the parameters; such a trial has no place yet.
-            chosen = fresh[~np.isnan(codes).all(axis=1)]
-            self._attempt[chosen] = snapshot.attempt[chosen]
+            self._attempt[fresh] = snapshot.attempt[fresh]

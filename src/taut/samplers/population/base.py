@@ -18,7 +18,7 @@ import numpy as np
 from taut.samplers.base import Codes, Note, Numbers, Sampler, draw
 from taut.samplers.geometry import Geometry
 from taut.samplers.history import History
-from taut.samplers.population.ended import Ended
+from taut.samplers.population.ended import Ended, Outcomes
 from taut.samplers.quasirandom import halton
 from taut.samplers.untried import part
 from taut.snapshot import Snapshot
@@ -105,11 +105,12 @@ class _Line(Generic[S]):
         self._geometry = Geometry.of(snapshot.space)
         self._size = sampler.size(self._geometry)
         self._states = [(0, sampler.begun(self._geometry, snapshot))]  # trials taken in, and the state then
-        self._taken: Ended | None = None
+        self._taken: Outcomes | None = None
         self._latest: tuple[int, S] = self._states[0]
 
     def latest(self, snapshot: Snapshot) -> S:
-        ended = Ended.of(History.of(snapshot))
+        history = History.of(snapshot)
+        ended = Outcomes.of(history)
         same = 0 if self._taken is None else self._taken.same(ended)
         if self._taken is not None and same == len(self._taken) == len(ended):
             return self._latest[1]
@@ -122,18 +123,18 @@ class _Line(Generic[S]):
         if self._sampler.partial and count < self._latest[0] <= same:
             count, state = self._latest
         while (end := self._states[-1][0] + self._size) <= len(ended):
-            state = self._grown(state, ended, count, end, snapshot)
+            state = self._grown(state, Ended.of(history, ended, count, end), snapshot)
             count = end
             self._states.append((count, state))
         del self._states[:-_KEPT]
         if self._sampler.partial and count < len(ended):
-            state = self._grown(state, ended, count, len(ended), snapshot)
+            state = self._grown(state, Ended.of(history, ended, count), snapshot)
             count = len(ended)
         self._latest = count, state
         return state
 
-    def _grown(self, state: S, ended: Ended, begin: int, end: int, snapshot: Snapshot) -> S:
-        return self._sampler.grown(self._geometry, state, ended.rows(slice(begin, end)), snapshot)
+    def _grown(self, state: S, ended: Ended, snapshot: Snapshot) -> S:
+        return self._sampler.grown(self._geometry, state, ended, snapshot)
 
 
 _lines: weakref.WeakKeyDictionary[Snapshot, dict[PopulationSampler[Any], _Line[Any]]] = (

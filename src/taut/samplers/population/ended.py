@@ -12,7 +12,43 @@ from taut.samplers.history import History
 from taut.space.prior import Bools, Floats
 from taut.standing import standing
 
-__all__ = ["Ended"]
+__all__ = ["Ended", "Outcomes"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcomes:
+    """What became of the trials that have ended: `Ended` without where they lie, which takes longer to look up."""
+
+    numbers: Numbers
+    loss: Floats
+    slack: Floats
+
+    @staticmethod
+    def of(history: History) -> Outcomes:
+        numbers, loss, slack = history.done, history.loss, history.slack
+        lost = np.concatenate((history.failed, history.pruned))
+        if len(lost):
+            worst = np.full((len(lost), loss.shape[1]), np.inf)
+            ended = np.concatenate((history.ended, history.snapshot.finished[lost]))
+            numbers, loss = np.concatenate((numbers, lost)), np.concatenate((loss, worst))
+            slack = np.concatenate((slack, np.zeros((len(lost), slack.shape[1]))))
+            order = np.lexsort((numbers, ended))
+            numbers, loss, slack = numbers[order], loss[order], slack[order]
+        return Outcomes(numbers, loss, slack)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def same(self, other: Outcomes) -> int:
+        """How many rows from the first on are the same in `other`: the same trial with the same result."""
+        k = min(len(self), len(other))
+        differs = self.numbers[:k] != other.numbers[:k]
+        for mine, theirs in ((self.loss, other.loss), (self.slack, other.slack)):
+            if mine.shape[1:] != theirs.shape[1:]:
+                return 0
+            a, b = mine[:k], theirs[:k]
+            differs |= ((a != b) & ~(np.isnan(a) & np.isnan(b))).any(axis=1)
+        return int(differs.argmax()) if differs.any() else k
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,18 +67,16 @@ class Ended:
     slack: Floats
 
     @staticmethod
-    def of(history: History) -> Ended:
-        """All of them. They cost little where nothing failed, and no study is asked for more of a trial than its end."""
-        numbers, loss, slack = history.done, history.loss, history.slack
-        lost = np.concatenate((history.failed, history.pruned))
-        if len(lost):
-            worst = np.full((len(lost), loss.shape[1]), np.inf)
-            ended = np.concatenate((history.ended, history.snapshot.finished[lost]))
-            numbers, loss = np.concatenate((numbers, lost)), np.concatenate((loss, worst))
-            slack = np.concatenate((slack, np.zeros((len(lost), slack.shape[1]))))
-            order = np.lexsort((numbers, ended))
-            numbers, loss, slack = numbers[order], loss[order], slack[order]
-        return Ended(numbers, history.unit(numbers), history.active(numbers), loss, slack)
+    def of(
+        history: History, outcomes: Outcomes | None = None, begin: int = 0, end: int | None = None
+    ) -> Ended:
+        """Those from `begin` to `end`, by default all."""
+        every = Outcomes.of(history) if outcomes is None else outcomes
+        rows = slice(begin, end)
+        numbers = every.numbers[rows]
+        return Ended(
+            numbers, history.unit(numbers), history.active(numbers), every.loss[rows], every.slack[rows]
+        )
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -70,11 +104,3 @@ class Ended:
     def standing(self) -> Floats:
         """(k,) how they stand among each other, less is better: by the feasibility rules of `taut.standing`; failed ones last."""
         return standing(self.loss, self.slack)
-
-    def same(self, other: Ended) -> int:
-        """How many rows from the first on are the same in `other`: the same trial with the same result."""
-        k = min(len(self), len(other))
-        differs = self.numbers[:k] != other.numbers[:k]
-        for mine, theirs in ((self.loss, other.loss), (self.slack, other.slack)):
-            differs |= (mine[:k] != theirs[:k]).any(axis=1) if mine.shape[1:] == theirs.shape[1:] else True
-        return int(differs.argmax()) if differs.any() else k
