@@ -7,7 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from taut.definition import Definition, Objective
+from taut.events import Finished, Started
 from taut.samplers.untried import Tried
+from taut.snapshot import Snapshot
 from taut.space import Space, choice, loguniform_int, ordinal, uniform, uniform_int
 
 SPACE = Space(
@@ -83,3 +86,22 @@ def test_draws_follow_the_priors() -> None:
     space = Space(n=loguniform_int(1, 10**6), m=uniform_int(0, 99))
     n = np.concatenate([Tried(space, np.empty((0, 2))).others(rng(seed))[:, 0] for seed in range(8)])
     assert np.median(np.log10(n)) == pytest.approx(3.0, abs=0.4)
+
+
+def test_beside_a_snapshot_it_knows_each_trial_from_its_start_on() -> None:
+    space = Space(n=uniform_int(1, 6), kind=choice(["a", "b"]))
+    snapshot = Snapshot(Definition("s", space.to_json(), [Objective("loss", True)]), space)
+    for n in range(4):
+        snapshot.apply(0, [Started(n=n, a=0, x={"n": n + 1, "kind": "a"}, r=0, c=4, t=0.0)])
+        ours, plain = Tried.of(snapshot), Tried(space, snapshot.codes)
+        every = plain.others(rng())
+        assert len(every) == 12 - (n + 1) and ours.fresh(every).all()
+        assert not ours.fresh(snapshot.codes).any()
+        ours.add(every[0])
+        assert not ours.fresh(every[:1])[0] and Tried.of(snapshot).fresh(every[:1])[0]
+    snapshot.apply(
+        0, [Finished(n=5, a=0, state="complete", y={"loss": 1.0}, t=1.0)]
+    )  # its start is not read yet
+    assert len(Tried.of(snapshot).others(rng())) == 8
+    snapshot.apply(0, [Started(n=5, a=0, x={"n": 6, "kind": "b"}, r=0, c=6, t=0.0)])
+    assert len(Tried.of(snapshot).others(rng())) == 7

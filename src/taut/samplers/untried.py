@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+import weakref
+from collections.abc import Set
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,15 +27,24 @@ class Tried:
 
     def __init__(self, space: Space, codes: Codes) -> None:
         self._space = space
-        self._seen = set(_keys(codes))
+        self._known: Set[Any] = frozenset(_keys(codes))
+        self._added: set[Any] = set()
         self._rest: Codes | None = None
 
+    @staticmethod
+    def of(snapshot: Snapshot) -> Tried:
+        """Beside the trials of a snapshot. Costs little however often it is asked: each trial is looked at once."""
+        tried = Tried(snapshot.space, np.empty((0, len(snapshot.space))))
+        tried._known = _Points.of(snapshot)
+        return tried
+
     def add(self, row: Codes) -> None:
-        self._seen.update(_keys(row[None]))
+        self._added.update(_keys(row[None]))
 
     def fresh(self, codes: Codes) -> Bools:
         """(n,) which points are not taken."""
-        return np.array([key not in self._seen for key in _keys(codes)], bool)
+        known, added = self._known, self._added
+        return np.array([key not in known and key not in added for key in _keys(codes)], bool)
 
     def instead(self, row: Codes, rng: np.random.Generator) -> Codes:
         """`row`, or another point of the space if that is taken and there is one."""
@@ -53,6 +64,29 @@ class Tried:
         rest = _listed(self._space) if self._rest is None else self._rest
         self._rest = rest = rest[self.fresh(rest)]
         return rest[rng.permutation(len(rest))[:_DRAWS]]
+
+
+class _Points:
+    """The points of one snapshot's trials; kept, since a trial does not move."""
+
+    _kept: ClassVar[weakref.WeakKeyDictionary[Snapshot, _Points]] = weakref.WeakKeyDictionary()
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.keys: set[Any] = set()
+        self._there: Bools = np.zeros(0, bool)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> set[Any]:
+        points = cls._kept.get(snapshot)
+        if points is None or points.space is not snapshot.space:
+            points = cls._kept[snapshot] = cls(snapshot.space)
+        chosen = snapshot.chosen
+        fresh = chosen.copy()
+        fresh[: len(points._there)] &= ~points._there
+        points._there = chosen.copy()
+        points.keys.update(_keys(snapshot.codes[fresh]))
+        return points.keys
 
 
 def _keys(codes: Codes) -> list[Any]:
@@ -80,7 +114,7 @@ def part(space: Space, seed: int, numbers: Numbers, codes: Codes, snapshot: Snap
     """Put other points in place of those in `codes` that were tried before, or that stand there twice; trial 0 stays."""
     if not Geometry.of(space).repeats:
         return
-    tried = Tried(space, snapshot.codes)
+    tried = Tried.of(snapshot)
     for i, number in enumerate(numbers.tolist()):
         if number:
             codes[i] = tried.instead(codes[i], np.random.default_rng([seed, number, _TAG]))

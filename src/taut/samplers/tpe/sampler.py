@@ -65,7 +65,7 @@ class TPESampler(Sampler):
         history = History.of(snapshot)
         ended = len(history.done) + len(history.failed) + len(history.pruned)
         model = Model(history, self.good) if ended >= self.startup else None
-        tried = Tried(space, snapshot.codes) if Geometry.of(space).repeats else None
+        tried = Tried.of(snapshot) if Geometry.of(space).repeats else None
         codes = np.empty((len(numbers), len(space)))
         # Trial 0 is for the start values, whenever it is asked.
         designed = np.ones(len(numbers), bool) if model is None else numbers == 0
