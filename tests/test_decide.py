@@ -304,11 +304,12 @@ class World:
         worker.snapshot.apply(worker.number, [event])
         self.truth.apply(worker.number, [event])
 
-    def read(self, worker: Worker) -> None:
+    def read(self, worker: Worker, all_of_it: bool = False) -> None:
         for other, log in enumerate(self.logs):
             if other != worker.number:
                 known = worker.snapshot.seen.get(other, 0)
-                worker.snapshot.apply(other, log[known : self.rng.randint(known, len(log))])
+                end = len(log) if all_of_it else self.rng.randint(known, len(log))
+                worker.snapshot.apply(other, log[known:end])
 
     def step(self) -> None:
         self.now += 1.0
@@ -350,7 +351,13 @@ class World:
                 if self.attempts.setdefault((n, decision.attempt), worker.number) != worker.number:
                     worker.taken.add((n, decision.attempt))
                     return
-            for n, (params, _) in zip(decision.numbers, decision.suggested, strict=True):
+                self.read(worker, all_of_it=True)  # as `Store` does, once an attempt is claimed
+                if (
+                    worker.snapshot.state[n] != State.WAITING
+                    or worker.snapshot.next_attempt(n) != decision.attempt
+                ):
+                    return
+            for n, (params, *_) in zip(decision.numbers, decision.suggested, strict=True):
                 self.start(worker, n, decision.attempt, params)
         worker.done = isinstance(decision, Done)
 

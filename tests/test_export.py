@@ -122,7 +122,11 @@ def test_gpu_hours_are_a_column_where_they_are_known() -> None:
 
 def test_pandas_reads_the_csv(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
-    frame = pandas.read_csv(export(RECORDS, "csv", tmp_path / "t.csv"), parse_dates=["started", "finished"])
+    frame = pandas.read_csv(
+        export(RECORDS, "csv", tmp_path / "t.csv"),
+        parse_dates=["started", "finished"],
+        float_precision="round_trip",
+    )
     assert frame["params.nesterov"].tolist() == [True, False, True, True]
     assert frame["started"][0] == pandas.Timestamp("2026-01-01", tz="UTC")
     assert (frame["finished"] - frame["started"]).dt.total_seconds().tolist()[:2] == [1.5, 60.000001]

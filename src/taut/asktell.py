@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taut.decide import Start, Wait
+from taut.endings import Ended, arrived
 from taut.errors import InputError, StudyError
 from taut.reaper import Reaper
-from taut.store import Ended, Store
+from taut.store import Store
 from taut.trial import Trial, own_copy
 from taut.verdict import numbers, verdict
 
@@ -59,6 +60,7 @@ class AskTell:
                 store.trial_directory(n),
                 goal,
                 store.step_before(n, attempt),
+                *store.origin(n),
             )
             for n, suggested, goal in zip(start.numbers, start.suggested, start.goals, strict=True)
         ]
@@ -83,10 +85,11 @@ class AskTell:
                 raise InputError(f"trial {number} was paused; its next attempt tells how it went", ("trial",))
             if number in ended or self.told(number, attempt):
                 raise InputError(f"trial {number} was told before; what was told first stands", ("trial",))
-            pruned = error is None and self._store.ends_early(number, attempt)
+            pruned = error is None and self._store.referee.ends_early(number, attempt)
             live = trial if isinstance(trial, Trial) else self._out.get((number, attempt))
             aimed = live is not None and live.aimed
-            ended[number] = Ended(number, attempt, verdict(self._store.must, metrics, error, pruned), aimed)
+            told = {**arrived(self._store.snapshot, number, attempt), **metrics}
+            ended[number] = Ended(number, attempt, verdict(self._store.must, told, error, pruned), aimed)
         if ended:
             self._store.finish(list(ended.values()))
         for trial in trials:
@@ -119,7 +122,7 @@ class AskTell:
 
     def should_stop(self, trial: Trial) -> bool:
         with self._store.lock:
-            return self._store.stops(trial.number, trial.attempt)
+            return self._store.referee.stops(trial.number, trial.attempt)
 
     def should_checkpoint(self, trial: Trial) -> bool:
         return self._store.walltime.leaving() is not None

@@ -31,7 +31,11 @@ def whole(folder: Path) -> Iterator[Path]:
         return
 
 
-def latest(trial: Path, attempt: int) -> Path | None:
-    """The checkpoint directory of the last attempt before `attempt` that left something whole in it."""
-    folders = (place(trial, before) for before in reversed(range(attempt)))
+def latest(trial: Path, attempt: int, origin: str | None = None) -> Path | None:
+    """The checkpoint directory of the last attempt before `attempt` that left something whole in it; else `origin`, if that has something.
+
+    origin: the checkpoint directory of the trial that this one descends from.
+    """
+    folders = [place(trial, before) for before in reversed(range(attempt))]
+    folders += [] if origin is None else [Path(origin)]
     return next((folder for folder in folders if any(whole(folder))), None)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from taut.duration import in_words
-from taut.events import Note
+from taut.events import Descent, Note
 from taut.forecast import upper
 from taut.pruners.base import Judgement, Pruner
 from taut.pruners.broken import broken
@@ -47,10 +47,11 @@ _NEARLY = 0.9  # of the time that a trial had before may be enough for it
 
 
 class Suggestion(NamedTuple):
-    """What a trial is to try, and what its sampler wants to remember of it."""
+    """What a trial is to try, what its sampler wants to remember of it, and whose place it takes in a population."""
 
     params: dict[str, Any]
     note: Note | None = None
+    descent: Descent | None = None
 
 
 class Start(NamedTuple):
@@ -129,6 +130,11 @@ class Proposals:
         self._examined: tuple[str, int] = "", 0
         self._forecast: tuple[float, int] = 0.0, 0
 
+    @property
+    def endless(self) -> bool:
+        """Whether trials could begin for ever; a population comes to its end by itself."""
+        return math.isinf(self.limit) and (self.pruner is None or not self.pruner.founders)
+
     # Trials that were found not to end the study need not be looked at again; that, too, changes the cost alone.
 
     def examined(self, until: str) -> int:
@@ -150,7 +156,28 @@ class Proposals:
         """What trial `number` is to try, given what `snapshot` knows; what was suggested before stands."""
         known = snapshot.params(number) if number < snapshot.size else None
         if known is not None:
-            return Suggestion(known, snapshot.notes.get(number))
+            return Suggestion(known, snapshot.notes.get(number), snapshot.descents.get(number))
+        descent = self._descent(snapshot, number)
+        if descent is None:
+            return self._sampled(snapshot, number)
+        assert self.pruner is not None
+        params = self.pruner.explored(snapshot, number, descent)
+        found = self._sampled(snapshot, number) if params is None else Suggestion(params)
+        return found._replace(descent=descent)
+
+    def ready(self, snapshot: Snapshot, number: int) -> bool:
+        """Whether trial `number` may begin by now: in a population somebody's place must be free."""
+        if self.pruner is None or number < self.pruner.founders or not self.pruner.founders:
+            return True
+        begun = number < snapshot.size and snapshot.attempt[number] >= 0
+        return bool(begun) or self._descent(snapshot, number) is not None
+
+    def _descent(self, snapshot: Snapshot, number: int) -> Descent | None:
+        if self.pruner is None or number < self.pruner.founders or not self.pruner.founders:
+            return None
+        return self.pruner.descent(snapshot, number)
+
+    def _sampled(self, snapshot: Snapshot, number: int) -> Suggestion:
         if self.sampler.uses_history:
             return self._ask(snapshot, number, 1)[0]
         if snapshot.space is not self._space:
@@ -179,10 +206,10 @@ class Proposals:
 
 def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -> Decision:
     """What to do next at time `now` (seconds since the epoch)."""
-    trials = snapshot.definition.budget.trials
-    limit = proposals.limit if trials is None else min(trials, proposals.limit)
-    if snapshot.n_finished >= limit:
-        return Done("the trial is finished" if limit == 1 else f"all {limit:.0f} trials are finished")
+    pruner, limit = proposals.pruner, _limit(snapshot, proposals)
+    room = limit if pruner is None else min(limit, pruner.room(snapshot))
+    if snapshot.n_finished >= room:
+        return Done("the trial is finished" if room == 1 else f"all {room:.0f} trials are finished")
     enough = _enough(snapshot, proposals, now)
     if enough:
         return Done(enough)
@@ -202,26 +229,37 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         if n in waiting or n >= limit or (n, attempt) in hands.taken or not _open(snapshot, n, hands.batch):
             continue
         if snapshot.state[n] == State.PAUSED or left >= _again(snapshot.releases.fell_short(n), hands.whole):
-            return _start(snapshot, proposals, [n], attempt, [proposals.suggest(snapshot, n)])
-    promoted = _promotable(snapshot, proposals, limit)
+            suggested = _suggested(snapshot, proposals, hands, n)
+            if suggested is not None:
+                return _start(snapshot, proposals, [n], attempt, [suggested])
+    founders = 0 if pruner is None else pruner.founders
+    first = hands.held[0] if hands.held else max(hands.frontier, snapshot.claimed)
+    founding = first < min(founders, limit, hands.within)
+    promoted = () if founding else _promotable(snapshot, proposals, limit)
     for n in promoted:
         attempt = snapshot.next_attempt(n)
         if hands.batch and snapshot.counts[State.RUNNING] >= hands.batch:
             return Wait("the batch before is not finished")
         if (n, attempt) not in hands.taken:
             return _start(snapshot, proposals, [n], attempt, [proposals.suggest(snapshot, n)])
-    if snapshot.n_finished + len(waiting) >= limit and not promoted:
-        return Done(f"all {limit:.0f} trials are decided: {len(waiting)} were not promoted any further")
-    limit = min(limit, hands.within)
+    if snapshot.n_finished + len(waiting) >= room and not promoted and not founding:
+        why = f"all {limit:.0f} trials are decided: {len(waiting)} were not promoted any further"
+        if snapshot.counts[State.FAILED] and not snapshot.counts[State.COMPLETE]:
+            why += "; none is whole, as those that went on failed: see why (taut trials), mend it, and raise trials"
+        return Done(why)
+    limit = min(room, hands.within)
     if hands.held:
         if not _open(snapshot, hands.held[0], hands.batch):
             return Wait("the batch before is not finished")
-        if hands.free == 1 or hands.batch or proposals.sampler.uses_history:
+        if hands.free == 1 or hands.batch or founders or proposals.sampler.uses_history:
             n = hands.held[0]
-            return _start(snapshot, proposals, [n], 0, [proposals.suggest(snapshot, n)])
+            suggested = _suggested(snapshot, proposals, hands, n)
+            if suggested is None:
+                return Wait("no place in the population is free for now")
+            return _start(snapshot, proposals, [n], 0, [suggested])
         chosen = list(itertools.islice(hands.held, hands.free))
         return _start(snapshot, proposals, chosen, 0, proposals.many(snapshot, chosen))
-    if hands.frontier < limit:
+    if hands.frontier < limit and proposals.ready(snapshot, hands.frontier):
         if _open(snapshot, hands.frontier, hands.batch):
             return Claim(limit)
         return Wait("the batch before is not finished")
@@ -246,10 +284,24 @@ def parked(snapshot: Snapshot, proposals: Proposals) -> Mapping[int, float]:
 
 def promotable(snapshot: Snapshot, proposals: Proposals) -> Sequence[int]:
     """Which of the trials that wait on a rung may go on, the first one first."""
+    return _promotable(snapshot, proposals, _limit(snapshot, proposals))
+
+
+def _limit(snapshot: Snapshot, proposals: Proposals) -> float:
+    """How many trials there may be in all."""
     trials = snapshot.definition.budget.trials
-    return _promotable(
-        snapshot, proposals, proposals.limit if trials is None else min(trials, proposals.limit)
-    )
+    return proposals.limit if trials is None else min(trials, proposals.limit)
+
+
+def _suggested(snapshot: Snapshot, proposals: Proposals, hands: Hands, n: int) -> Suggestion | None:
+    """What trial `n` is to try; None if there is no place for it, or others are about to take that."""
+    if not proposals.ready(snapshot, n):
+        return None
+    suggested = proposals.suggest(snapshot, n)
+    descent = suggested.descent
+    if descent is None or n in snapshot.descents:
+        return suggested
+    return None if (descent.instead, snapshot.next_attempt(descent.instead)) in hands.taken else suggested
 
 
 def _promotable(snapshot: Snapshot, proposals: Proposals, limit: float) -> Sequence[int]:

@@ -1,11 +1,25 @@
-"""How an attempt that ended well counts: as complete, as pruned, or as a trial that waits on a rung. A pure function."""
+"""How an attempt that ended counts: as complete, as pruned, or as a trial that waits on a rung. Pure functions."""
 
 from __future__ import annotations
 
+import math
+
+import msgspec
+
 from taut.pruners.base import Pruner
 from taut.snapshot import Snapshot
+from taut.verdict import Verdict
 
-__all__ = ["ordered", "rung_of"]
+__all__ = ["Ended", "arrived", "ordered", "rung_of"]
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How an attempt ended, before it is written down."""
+
+    number: int
+    attempt: int
+    verdict: Verdict
+    aimed: bool = False  # whether it has looked up to which step it was to run
 
 
 def ordered(snapshot: Snapshot, number: int, attempt: int) -> str | None:
@@ -15,6 +29,18 @@ def ordered(snapshot: Snapshot, number: int, attempt: int) -> str | None:
         return None
     last = snapshot.curves.last(number)
     return None if last is not None and last.a == attempt and last.s > judged.s else judged.verdict
+
+
+def arrived(snapshot: Snapshot, number: int, attempt: int) -> dict[str, float]:
+    """What the trial had reported where this attempt was to go, if an earlier one had come there and this one had nothing left to do; else nothing.
+
+    So it is where a worker died after the trial had saved itself and before it told how it went: the next attempt goes on from there, its loop over
+    steps is empty, and it ends without a word.
+    """
+    goal, last = snapshot.goals.get(number), snapshot.curves.last(number)
+    if goal is None or goal[0] != attempt or last is None or last.a >= attempt or last.s < goal[1]:
+        return {}
+    return {name: math.nan if value is None else value for name, value in last.y.items()}
 
 
 def rung_of(
@@ -47,6 +73,7 @@ def rung_of(
     ):
         return None
     if reached is None:
-        return goal[1] if aimed and goal[1] < fidelity.max else None
+        came = aimed or bool(arrived(snapshot, number, attempt))
+        return goal[1] if came and goal[1] < fidelity.max else None
     # Whoever stops short of the goal unasked has its own reasons, and is done.
     return reached if goal[1] <= reached < fidelity.max else None

@@ -20,6 +20,7 @@ __all__ = [
     "VERSION",
     "Allocation",
     "Closed",
+    "Descent",
     "Event",
     "Finished",
     "Judged",
@@ -84,13 +85,27 @@ class Opened(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="opened")
     v: Literal[1] = VERSION
 
 
+class Descent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Where a trial comes from that takes the place of another in a population.
+
+    instead: the trial that ends for it. parent: the trial from whose checkpoint it goes on; None where it begins from its start.
+    attempt, step: which attempt of the parent left that checkpoint, and at which step.
+    """
+
+    instead: int
+    parent: int | None = None
+    attempt: int = 0
+    step: float = 0.0
+
+
 class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started"):
     """Attempt `a` of trial `n` begins with parameters `x`, chosen under revision `r` of the definition.
 
     `c` is the end of the block of numbers that `n` was claimed with. `seen` is what the decision had
     read of other writers' logs: [writer, lines, writer, lines, ...], only what changed since this writer's
     previous start; absent where the sampler looks at no history. `f` is the step up to which this attempt is to run, in a
-    study with a fidelity. `m` is what the sampler has to remember of this trial beyond its parameters.
+    study with a fidelity. `m` is what the sampler has to remember of this trial beyond its parameters. `d` says
+    whose place it takes, where it takes one.
     """
 
     n: int
@@ -102,6 +117,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started
     seen: list[int] | msgspec.UnsetType = msgspec.UNSET
     f: float | msgspec.UnsetType = msgspec.UNSET
     m: Note | msgspec.UnsetType = msgspec.UNSET
+    d: Descent | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 

@@ -39,6 +39,7 @@ class Interrupts:
         self._walltime = walltime
         self._end = end
         self._left = threading.Event()
+        self._process = os.getpid()
 
     def __enter__(self) -> Interrupts:
         self._before: dict[signal.Signals, Any] = {}
@@ -72,6 +73,10 @@ class Interrupts:
                 return
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # one that was forked meanwhile, as pools of processes do
+            signal.signal(number, self._before[signal.Signals(number)])
+            os.kill(os.getpid(), number)
+            return
         job = allocation.here()
         if number == signal.SIGUSR1:
             self._walltime.heed()

@@ -57,8 +57,9 @@ def settings_of(definition: Definition) -> Settings:
 
 
 def progress(snapshot: Snapshot) -> int:
-    """A number that grows with whatever the study reaches: results, trials that saved themselves, retries used up."""
-    return snapshot.n_finished + snapshot.releases.saves + snapshot.releases.blames
+    """A number that grows with whatever the study reaches: results, trials that came to a rung or saved themselves, retries used up."""
+    releases = snapshot.releases
+    return snapshot.n_finished + len(releases.parked) + releases.saves + releases.blames
 
 
 def plan(

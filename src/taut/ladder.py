@@ -105,6 +105,11 @@ class Ladder:
         """(n, c) the constraints as far as they are known on a rung, kept where at most 0 (see `taut.slack`)."""
         return slacks(self._conditions, lambda name: self.raw(name)[:, rung], len(self))
 
+    def content(self, first: int, end: int) -> bytes:
+        """All that is known of the trials from `first` to before `end`: the same as before as long as nothing has changed."""
+        rows = slice(min(first, self._size), min(end, self._size))
+        return self._table[rows].tobytes() + self._top[rows].tobytes()
+
     def _update(self, snapshot: Snapshot) -> None:
         heard = snapshot.curves.heard
         again: set[int] = (

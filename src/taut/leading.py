@@ -1,4 +1,4 @@
-"""Which trial promises most while none is complete: always said together with the step at which it does."""
+"""Who is nearest to being the best while nobody is: by what was reported, with the step, or by constraints that nobody keeps."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from taut.ladder import Ladder
+from taut.metrics.pareto import least_broken
 from taut.pruners.base import Pruner
 from taut.snapshot import Snapshot
+from taut.space import Expression
 from taut.standing import standing
 from taut.trial import State
 
-__all__ = ["Leader", "leader", "rungs", "short"]
+__all__ = ["Leader", "leader", "nearest_miss", "rungs", "short"]
 
 _ETA = 3.0  # for steps at which to look where the pruner has none of its own
 
@@ -55,10 +57,24 @@ def leader(snapshot: Snapshot, pruner: Pruner | None) -> Leader | None:
     return None
 
 
+def nearest_miss(snapshot: Snapshot) -> str | None:
+    """The complete trial that breaks the constraints least, in words, of a study in which none keeps them; None if none is complete."""
+    number, count = least_broken(snapshot), snapshot.counts[State.COMPLETE]
+    if number is None:
+        return None
+    conditions = snapshot.definition.subject_to
+    names = sorted({name for text in conditions for name in Expression.parse(text).names})
+    values = ", ".join(f"{name} = {snapshot.values(name)[number]:.6g}" for name in names)
+    trials = f"{count} complete trial{'s' if count > 1 else ''}"
+    return f"none of {trials} fulfils {' and '.join(conditions)}; trial {number} is nearest, with {values}"
+
+
 def rungs(snapshot: Snapshot, pruner: Pruner | None) -> list[float]:
     """The steps at which trials are compared, the lowest first; none where the study has no fidelity."""
-    fidelity = snapshot.definition.fidelity
-    return [] if fidelity is None else fidelity.rungs(getattr(pruner, "eta", _ETA))
+    definition = snapshot.definition
+    if pruner is not None:
+        return pruner.rungs(definition)
+    return [] if definition.fidelity is None else definition.fidelity.rungs(_ETA)
 
 
 def short(snapshot: Snapshot, number: int) -> str | None:

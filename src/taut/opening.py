@@ -94,7 +94,14 @@ def make_proposals(definition: Definition, space: Space) -> Proposals:
             'fidelity = { name = "epoch", min = 1, max = 27 }',
             ("pruner", "fidelity"),
         )
-    return Proposals(make_sampler(definition, space), space, pruner)
+    sampler = make_sampler(definition, space)
+    if pruner is not None and pruner.founders and sampler.limit(space) is not None:
+        raise InputError(
+            f"{definition.sampler.method} has a trial for each of its numbers, and in a population new trials descend from others; "
+            'let the sampler be "quasirandom" or "random"',
+            ("sampler", "method"),
+        )
+    return Proposals(sampler, space, pruner)
 
 
 def make_sampler(definition: Definition, space: Space) -> Sampler:

@@ -32,7 +32,7 @@ Share = Callable[[float], float]
 class Rung(NamedTuple):
     """Trials by the step that they reached.
 
-    step: 0 stands for the beginning, where trials ended before the lowest rung. went_on: all that reached it and neither stopped
+    step: 0 stands for the beginning, where trials ended before the lowest rung. reached: in a population, by a run of its own. went_on: all that reached it and neither stopped
     there nor wait there. spent: seconds on the way from the rung below, in all attempts; repeated: those of them for steps that
     the trial had run before, since it began again without a checkpoint. saved: seconds that the trials which ended here would
     still have taken; None where that cannot be told.
@@ -53,7 +53,7 @@ class Savings:
     """What was spent and what was not; seconds, or GPU-seconds where GPUs are counted.
 
     rungs: the lowest first; none where the study has no fidelity. trials: how many were started, of which some were stopped and some
-    are waiting to be promoted. spent: on all steps, of which some were repeated. saved: what the trials that ended early would still have
+    are waiting to be promoted; replaced: of the stopped ones, how many went on as copies of others, which saves nothing. spent: on all steps, of which some were repeated. saved: what the trials that ended early would still have
     taken, about; None where nothing tells. equivalents: in how many whole trials there are as many steps as have run, repeated
     ones included; None where nothing tells how long a whole trial is.
     """
@@ -66,11 +66,12 @@ class Savings:
     repeated: float
     saved: float | None
     equivalents: float | None
+    replaced: int = 0
 
     @property
     def early(self) -> int:
-        """How many trials ended early, for good or until they are promoted."""
-        return self.stopped + self.waiting
+        """How many trials ended early, for good or until they are promoted, and nobody took their place."""
+        return self.stopped + self.waiting - self.replaced
 
     @property
     def full(self) -> float | None:
@@ -162,15 +163,19 @@ class _Ledger:
     ) -> None:
         complete = self._snapshot.state[n] == State.COMPLETE
         last = int(self._snapshot.attempt[n])
-        before: list[float] = []  # steps that earlier attempts reported
-        kept, resumable = False, False
-        self._reached[n] = 0.0
+        descent = self._snapshot.descents.get(n)
+        begun = 0.0 if descent is None else descent.step
+        before = (
+            [begun] if begun else []
+        )  # steps that earlier attempts reported, or those that it descends from
+        kept, resumable = bool(begun), False
+        self._reached[n] = begun
         first, later = (0.0, 0.0), (0.0, 0.0)
         for a, attempt in attempts:
             weight = 1.0 if gpus is None else gpus.get(attempt.writer, 0.0)
             known = attempt.begin == attempt.begin
             at = _begins(attempt.reports, before, kept, resumable)
-            top = self._whole if complete and a == last else None
+            top = _end(attempt.reports, at, self._whole) if complete and a == last else None
             for i, (low, high, seconds) in enumerate(_pieces(attempt, at, self._whole, top)):
                 cost, share = seconds * weight, self._share(high) - self._share(low)
                 self._book(low, high, cost, self._reached[n], attempt.runs)
@@ -205,18 +210,20 @@ class _Ledger:
         heights = {n: bisect.bisect_right(steps, step) for n, step in self._reached.items()}
         stopped = [n for n in heights if snapshot.state[n] == State.PRUNED]
         waiting = [n for n in heights if n in snapshot.waiting]
-        saved = self._saved([*stopped, *waiting])
+        replaced = {n for n in stopped if n in snapshot.heirs}
+        saved = self._saved([n for n in (*stopped, *waiting) if n not in replaced])
+        begun = {n: bisect.bisect_right(steps, descent.step) for n, descent in snapshot.descents.items()}
         rows: list[Rung] = []
         for rung in range(-1, len(steps)):
             ended, wait = ([n for n in group if heights[n] - 1 == rung] for group in (stopped, waiting))
             if rung < 0 and not ended + wait:
                 continue
-            reached = sum(height > rung for height in heights.values())
+            reached = sum(min(begun.get(n, -1), height - 1) <= rung < height for n, height in heights.items())
             went_on = reached - len(ended) - len(wait) if rung < len(steps) - 1 else 0
             spent, repeated = (
                 (float(self._spent[rung]), float(self._repeated[rung])) if rung >= 0 else (0.0, 0.0)
             )
-            spared = None if saved is None else math.fsum(saved[n] for n in ended + wait)
+            spared = None if saved is None else math.fsum(saved.get(n, 0.0) for n in ended + wait)
             step = steps[rung] if rung >= 0 else 0.0
             rows.append(Rung(step, reached, went_on, len(ended), len(wait), spent, repeated, spared))
         return Savings(
@@ -228,6 +235,7 @@ class _Ledger:
             repeated=float(self._repeated.sum()),
             saved=None if saved is None else math.fsum(saved.values()),
             equivalents=None if self._whole is None else self._ran,
+            replaced=len(replaced),
         )
 
     def _saved(self, early: list[int]) -> dict[int, float] | None:
@@ -258,6 +266,18 @@ def _begins(reports: Sequence[Reported], before: list[float], kept: bool, resuma
     if not reports:
         return before[-1]
     return before[found - 1] if (found := bisect.bisect_left(before, reports[0].s)) else 0.0
+
+
+def _end(reports: Sequence[Reported], at: float, whole: float | None) -> float | None:
+    """The step at which a complete trial ended: that of a whole one, unless it stopped more than one of its reports before that.
+
+    at: the step from which its last attempt began.
+    """
+    if whole is None or not reports:
+        return whole
+    steps = sorted({at, *(event.s for event in reports)})
+    usual = max((high - low for low, high in itertools.pairwise(steps)), default=0.0)
+    return steps[-1] if whole - steps[-1] > usual > 0.0 else whole
 
 
 def _pieces(

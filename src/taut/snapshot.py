@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from taut.curves import Curves
 from taut.definition import Definition, Earlier
-from taut.events import Closed, Event, Finished, Judged, Note, Opened, Released, Reported, Started
+from taut.events import Closed, Descent, Event, Finished, Judged, Note, Opened, Released, Reported, Started
 from taut.past import Content, Past
 from taut.releases import Releases, had
 from taut.space import Space
@@ -56,7 +56,8 @@ class Snapshot:
     releases: attempts that ended without a result. curves: what trials reported on their way.
     goals: for each trial that has one, an attempt and the step up to which it is to run. judged: for each trial that its
     pruner wanted to end, that verdict; of the highest attempt in both. waiting: the trials that wait until their pruner
-    promotes them, and at which step. notes: what the sampler wanted to remember of trials, where it did.
+    promotes them, and at which step. notes: what the sampler wanted to remember of trials, where it did. descents: where
+    trials come from that took the place of others; heirs: who took the place of a trial. Whoever waits and has an heir is pruned.
     recall: what to call for the content of an earlier study, by its digest.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
@@ -90,6 +91,8 @@ class Snapshot:
         self.judged: dict[int, Judged] = {}
         self.waiting: dict[int, float] = {}
         self.notes: dict[int, Note] = {}
+        self.descents: dict[int, Descent] = {}
+        self.heirs: dict[int, int] = {}
         self._past: tuple[list[Earlier], tuple[Past, ...]] = [], ()
         self._fold: dict[type, Callable[[int, Any], None]] = {
             Finished: self._on_finished,
@@ -170,6 +173,8 @@ class Snapshot:
     def _on_started(self, writer: int, event: Started) -> None:
         n = event.n
         self._starts[n] += 1
+        if isinstance(event.d, Descent):
+            self._succeed(event.d.instead, n)
         if event.a < self._attempt[n]:
             return
         self._attempt[n] = event.a
@@ -181,6 +186,8 @@ class Snapshot:
             self.goals[n] = event.a, event.f
         if isinstance(event.m, dict):
             self.notes[n] = event.m
+        if isinstance(event.d, Descent):
+            self.descents[n] = event.d
         if self._ended[n] >= 0 or n in self.releases:
             self._judge(n)
         else:  # as `_move`, without the call
@@ -188,6 +195,12 @@ class Snapshot:
             counts[state[n]] -= 1
             counts[_RUNNING] += 1
             state[n] = _RUNNING
+
+    def _succeed(self, n: int, heir: int) -> None:
+        """Trial `heir` takes the place of trial `n`."""
+        self.heirs[n] = min(heir, self.heirs.get(n, heir))
+        if n in self.releases:
+            self._judge(n)
 
     def _on_finished(self, writer: int, event: Finished) -> None:
         n = event.n
@@ -244,6 +257,9 @@ class Snapshot:
             self._finished[n] = last.t
             self._errors[n] = f"given up after {blamed} attempts: {last.why}"
             self._move(n, State.FAILED)
+        elif isinstance(last.at, float) and n in self.heirs:
+            self._finished[n] = last.t
+            self._move(n, State.PRUNED)
         else:
             self._errors[n] = last.why
             if isinstance(last.at, float):
@@ -457,6 +473,8 @@ class Snapshot:
                 error=self._errors.get(n),
                 interruptions=self.releases.why(n),
                 spent=self.spent(n),
+                parent=self.descents[n].parent if n in self.descents else None,
+                step=None if (last := self.curves.last(n)) is None else last.s,
             )
             for i, n in enumerate(rows.tolist())
         ]

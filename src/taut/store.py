@@ -19,21 +19,21 @@ import numpy as np
 
 from taut import checkpoints
 from taut.clock import Clock
-from taut.decide import Claim, Done, Hands, Proposals, Start, Wait, decide, judge
+from taut.decide import Claim, Done, Hands, Proposals, Start, Wait, decide
 from taut.definition import Definition, Evaluation
 from taut.duration import in_words
-from taut.endings import ordered, rung_of
+from taut.endings import Ended
 from taut.errors import StudyError
-from taut.events import Event, Finished, Judged, Released, Reported, Started
+from taut.events import Event, Finished, Released, Reported, Started
 from taut.journal import Journal
-from taut.pruners.base import Judgement
+from taut.referee import Referee
 from taut.snapshot import Snapshot
 from taut.space import Space
 from taut.trial import State
 from taut.verdict import Verdict, needed
 from taut.walltime import Walltime
 
-__all__ = ["Ended", "Store"]
+__all__ = ["Store"]
 
 _GLANCE = 0.25  # seconds between looks at the others' logs while no decision depends on them
 _BLOCK_TIME = 0.25  # seconds of work that a block of claimed numbers should hold at most
@@ -43,15 +43,6 @@ _WEIGHT = 0.05  # of the latest trial in the running mean of their time
 _SAFE = 2.0  # seconds after its start in which nobody can have taken a trial for dead
 _TINY = 0.002  # seconds
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """How an attempt ended, before it is written down."""
-
-    number: int
-    attempt: int
-    verdict: Verdict
-    aimed: bool = False  # whether it has looked up to which step it was to run
 
 
 class Store:
@@ -87,14 +78,14 @@ class Store:
         self._proposed: Callable[[Definition], Definition] | None = None
         self.held: deque[int] = deque()
         self._claimed = 0.0  # when the numbers that are held were claimed
-        self._pace = math.inf  # running mean of the seconds that each of our trials takes
+        self._pace = math.inf  # running mean of the seconds between the ends of two of our trials
         self._ended = time.monotonic()  # when the latest of them ended
+        self._length = math.inf  # running mean of the seconds that one of them runs
+        self._flush = 0.0  # running mean of the seconds until results are on the disk
         self.taken: dict[tuple[int, int], tuple[int, float]] = {}
-        self._judged: dict[
-            int, tuple[int, float]
-        ] = {}  # of our trials, an attempt and the step at which it was judged
         self._noted: dict[int, int] = {}  # what the last recorded decision of ours had seen
         self._looked = -np.inf
+        self.referee = Referee(self)
         self._take_definition()
 
     def _take_definition(self) -> None:
@@ -126,6 +117,11 @@ class Store:
             self._revise()
         for batch in batches:
             self.snapshot.apply(batch.writer, batch.events)
+
+    def glance(self) -> None:
+        """Read what others have written, unless that was done just now."""
+        if time.monotonic() - self._looked >= _GLANCE:
+            self.refresh()
 
     def _revise(self) -> None:
         if self._proposed is not None:  # what others have revised is read before ours is written
@@ -177,11 +173,14 @@ class Store:
                 # What a promotion has seen is what it was decided by, not what was read while it was claimed.
                 promoted = decision.attempt > 0 and decision.numbers[0] in self.snapshot.waiting
                 noted = dict(self._noted) if promoted else self._noted
-                seen = self._seen() if promoted else None
+                seen = self.news() if promoted else None
                 if self._secure(decision):
-                    decision = self._informed(decision)
-                    self.write(self._started(decision, seen))
-                    return decision
+                    informed = self._informed(decision)
+                    if informed is not None:
+                        self.write(self._started(informed, seen))
+                        return informed
+                    why = "there is no place for it in the population for now"
+                    self._write_ends([self._end(decision.numbers[0], decision.attempt, why, blame=False)])
                 self._noted = noted  # nothing was written, so nobody knows yet what was seen
             elif not self._looks_again():
                 return decision
@@ -217,23 +216,36 @@ class Store:
     def _secure(self, start: Start) -> bool:
         """Make sure that nobody else starts this; False if somebody does."""
         if start.attempt == 0:
+            if not self._take_place(start):
+                return False
             for _ in start.numbers:
                 self.held.popleft()
             return True
-        self._open()
         (number,) = start.numbers
-        holder = self.journal.claim_attempt(number, start.attempt)
-        if holder == self.journal.writer:
+        if self._claim_attempt(number, start.attempt):
             # A worker that was taken for dead may have told its result just now. Either it sees our claim
             # after it told (`finish`), or we see its result after we claimed.
             self.refresh()
             waiting = self.snapshot.state[number] in (State.WAITING, State.PAUSED)
             return bool(waiting) and self.snapshot.next_attempt(number) == start.attempt
-        self.taken[number, start.attempt] = holder, time.monotonic()
         return False
 
-    def _informed(self, start: Start) -> Start:
-        """The same start with the parameters that go with what is known now.
+    def _claim_attempt(self, number: int, attempt: int) -> bool:
+        self._open()
+        holder = self.journal.claim_attempt(number, attempt)
+        if holder != self.journal.writer:
+            self.taken[number, attempt] = holder, time.monotonic()
+        return holder == self.journal.writer
+
+    def _take_place(self, start: Start) -> bool:
+        """Make sure that nobody else takes the place that a trial of a population is to take: nor promotes who had it."""
+        descent = start.suggested[0].descent
+        return descent is None or self._claim_attempt(
+            descent.instead, self.snapshot.next_attempt(descent.instead)
+        )
+
+    def _informed(self, start: Start) -> Start | None:
+        """The same start with the parameters that go with what is known now; None if there is no place for it any more.
 
         Others' news are read after another attempt is claimed. Where nobody has begun the trial before, its parameters were
         chosen without them, and could not be derived again from what the start says that it has seen.
@@ -241,11 +253,16 @@ class Store:
         if start.attempt == 0 or not self.proposals.informed:
             return start
         (number,) = start.numbers
-        return start._replace(suggested=[self.proposals.suggest(self.snapshot, number)])
+        if not self.proposals.ready(self.snapshot, number):
+            return None
+        pruner, suggested = self.proposals.pruner, self.proposals.suggest(self.snapshot, number)
+        goals = start.goals if pruner is None else [pruner.goal(self.snapshot, number)]
+        start = start._replace(suggested=[suggested], goals=goals)
+        return start if number in self.snapshot.descents or self._take_place(start) else None
 
     def _started(self, start: Start, seen: list[int] | None) -> list[Event]:
         revision, claimed, now = len(self.snapshot.revisions) - 1, self.journal.frontier, self.clock.now()
-        known = (self._seen() if self.proposals.informed else msgspec.UNSET) if seen is None else seen
+        known = (self.news() if self.proposals.informed else msgspec.UNSET) if seen is None else seen
         return [
             Started(
                 number,
@@ -257,11 +274,12 @@ class Store:
                 known,
                 msgspec.UNSET if goal is None else goal,
                 msgspec.UNSET if suggested.note is None else suggested.note,
+                msgspec.UNSET if suggested.descent is None else suggested.descent,
             )
             for number, suggested, goal in zip(start.numbers, start.suggested, start.goals, strict=True)
         ]
 
-    def _seen(self) -> list[int]:
+    def news(self) -> list[int]:
         """What changed in our view of others since our last decision: [writer, lines, ...]."""
         news: list[int] = []
         for writer, lines in self.snapshot.seen.items():
@@ -275,14 +293,25 @@ class Store:
         root = self.journal.directory
         return None if root is None else f"{root}/trials/{number}"
 
+    def origin(self, number: int) -> tuple[int | None, str | None]:
+        """The trial from whose checkpoint this one goes on at first, and the directory of that checkpoint, where there are such."""
+        descent = self.snapshot.descents.get(number)
+        if descent is None or descent.parent is None:
+            return None, None
+        directory = self.trial_directory(descent.parent)
+        place = None if directory is None else str(checkpoints.place(Path(directory), descent.attempt))
+        return descent.parent, place
+
     def step_before(self, number: int, attempt: int) -> float | None:
         """The last step that was reported by the attempt whose checkpoint this one goes on from; None if there is none."""
-        directory = self.trial_directory(number) if attempt else None
+        directory, (parent, origin) = self.trial_directory(number), self.origin(number)
         if directory is None:
-            return None
-        before = checkpoints.latest(Path(directory), attempt)
+            return None if parent is None or attempt else self.snapshot.descents[number].step
+        before = checkpoints.latest(Path(directory), attempt, origin)
         if before is None:
             return None
+        if str(before) == origin:
+            return self.snapshot.descents[number].step
         steps = [
             event.s for event in self.snapshot.curves.of(number) if event.a == checkpoints.attempt_of(before)
         ]
@@ -335,54 +364,10 @@ class Store:
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self.write([Reported(n=number, a=attempt, s=step, y=finite, t=self.clock.now())])
 
-    def judge(self, number: int, attempt: int) -> Judgement:
-        """Whether a trial that runs here goes on; anything else is written down."""
-        snapshot = self.snapshot
-        if self.proposals.pruner is None:
-            return Judgement.GO
-        if time.monotonic() - self._looked >= _GLANCE:
-            self.refresh()
-        order = ordered(snapshot, number, attempt)
-        if order is not None:
-            return Judgement(order)
-        last = snapshot.curves.last(number)
-        if last is None or last.a != attempt:
-            return Judgement.GO
-        before = self._judged.get(number, (-1, -np.inf))
-        since = before[1] if before[0] == attempt else -np.inf
-        judgement = judge(snapshot, self.proposals, number, since)
-        self._judged[number] = attempt, last.s
-        if judgement is not Judgement.GO:
-            self._note_judged(number, attempt, last.s, judgement, since)
-        return judgement
-
-    def _note_judged(
-        self, number: int, attempt: int, step: float, judgement: Judgement, since: float
-    ) -> None:
-        event = Judged(
-            n=number,
-            a=attempt,
-            s=step,
-            verdict="stop" if judgement is Judgement.STOP else "pause",
-            r=len(self.snapshot.revisions) - 1,
-            t=self.clock.now(),
-            since=since if np.isfinite(since) else msgspec.UNSET,
-            seen=self._seen(),
-        )
-        self.write([event])
-
-    def stops(self, number: int, attempt: int) -> bool:
-        """Whether a trial that runs here and asks is to stop."""
-        return self.judge(number, attempt) is not Judgement.GO
-
-    def ends_early(self, number: int, attempt: int) -> bool:
-        """Whether a trial that runs here was told to end, and has not gone on all the same."""
-        return ordered(self.snapshot, number, attempt) is not None
-
     @property
     def tiny(self) -> bool:
         """Whether our trials take so little that a flush for each would be most of the time."""
-        return self._pace < _TINY
+        return self._length < max(_TINY, self._flush)
 
     def finish(self, ended: Sequence[Ended], behind: bool = False) -> None:
         """Write down results; when this returns they are on the disk, all with one flush.
@@ -393,10 +378,11 @@ class Store:
         now = self.clock.now()
         events: list[Event] = []
         for end in ended:
-            state, values, error = end.verdict
-            if error is None and (rung := self._rung(end)) is not None:
-                events += self._waits(end, rung, now)
+            waits = self.referee.waits(end, now, self._had(end.number))
+            if waits is not None:
+                events += waits
                 continue
+            state, values, error = end.verdict
             events.append(
                 Finished(
                     n=end.number,
@@ -407,9 +393,14 @@ class Store:
                     error=msgspec.UNSET if error is None else error,
                 )
             )
+        before = time.monotonic()
         self.write(events, durable=not behind)
         if behind:
             self.journal.flush_soon()
+        else:
+            self._flush = _mean(self._flush or math.inf, time.monotonic() - before)
+        for end in ended:
+            self._length = _mean(self._length, max(now - self.snapshot.begun(end.number), 0.0))
         self._note_pace(len(ended))
         if any(
             now - self.snapshot.begun(end.number) > _SAFE and self.journal.contested(end.number, end.attempt)
@@ -425,47 +416,10 @@ class Store:
                     stacklevel=3,
                 )
 
-    def _rung(self, end: Ended) -> float | None:
-        pruner = self.proposals.pruner
-        if pruner is None:
-            return None
-        pruned = end.verdict.state == "pruned"
-        return rung_of(self.snapshot, pruner, end.number, end.attempt, pruned, end.aimed)
-
-    def _waits(self, end: Ended, rung: float, now: float) -> list[Event]:
-        """The trial waits on a rung; what it told in the end is what it had there."""
-        n, a, values = end.number, end.attempt, end.verdict.values
-        events: list[Event] = []
-        last = self.snapshot.curves.last(n)
-        before = last.y if last is not None and (last.a, last.s) == (a, rung) else {}
-        if any(before.get(name) != value for name, value in values.items()):
-            events.append(Reported(n=n, a=a, s=rung, y={**before, **values}, t=now))
-        fidelity, directory = self.snapshot.definition.fidelity, self.trial_directory(n)
-        assert fidelity is not None, "trials wait only where steps have a meaning"
-        if directory is None:
-            kept = fidelity.resume
-        else:
-            kept = any(checkpoints.whole(checkpoints.place(Path(directory), a)))
-        why = f"waits at {fidelity.told(rung)} until it is promoted"
-        events.append(
-            Released(
-                n=n,
-                a=a,
-                why=why,
-                blame=False,
-                t=now,
-                kept=kept or msgspec.UNSET,
-                had=self._had(n),
-                at=rung,
-            )
-        )
-        return events
-
     def _note_pace(self, count: int) -> None:
         """Keep a running mean of the seconds that each of our trials takes, pauses included."""
         before, self._ended = self._ended, time.monotonic()
-        latest = (self._ended - before) / count
-        self._pace = latest if math.isinf(self._pace) else self._pace + _WEIGHT * (latest - self._pace)
+        self._pace = _mean(self._pace, (self._ended - before) / count)
 
     def release(self, attempts: Sequence[tuple[int, int]], why: str, blame: bool) -> None:
         """Give trials back to the queue that ran here."""
@@ -494,9 +448,7 @@ class Store:
 
     def pause(self, number: int, attempt: int) -> None:
         """Give a trial back that has saved itself and goes on from there."""
-        if (
-            ordered(self.snapshot, number, attempt) is not None
-        ):  # it does what its pruner wants, in other words
+        if self.referee.ends_early(number, attempt):  # it does what its pruner wants, in other words
             last = self.snapshot.curves.last(number)
             self.finish([Ended(number, attempt, Verdict("pruned", {} if last is None else last.y, None))])
             return
@@ -545,3 +497,8 @@ class Store:
         now = self.clock.now()
         if unused:
             self.write([Released(n=n, a=a, why=why, blame=False, t=now) for n, a in unused], durable=True)
+
+
+def _mean(before: float, latest: float) -> float:
+    """A running mean; `before` is infinite at first."""
+    return latest if math.isinf(before) else before + _WEIGHT * (latest - before)

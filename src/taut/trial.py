@@ -64,6 +64,7 @@ class Trial:
     seed: a number of this trial's own, below 2**31 as every library takes it.
     directory: a place of its own for checkpoints, made when asked for; None for a study in memory.
     resumed_step: the last step that an earlier attempt reported before it left its checkpoint; None if there is none.
+    parent: the trial from whose checkpoint this one goes on at first, where it took another's place in a population.
     """
 
     __slots__ = (
@@ -71,12 +72,14 @@ class Trial:
         "_channel",
         "_directory",
         "_goal",
+        "_origin",
         "_study_seed",
         "aimed",
         "attempt",
         "last",
         "number",
         "params",
+        "parent",
         "paused",
         "resumed_step",
         "told",
@@ -92,6 +95,8 @@ class Trial:
         directory: str | None = None,
         goal: float | None = None,
         resumed_step: float | None = None,
+        parent: int | None = None,
+        origin: str | None = None,
     ) -> None:
         self.number = number
         self.attempt = attempt
@@ -100,6 +105,8 @@ class Trial:
         self.paused = False
         self.aimed = False
         self.resumed_step = _counted(resumed_step)
+        self.parent = parent
+        self._origin = origin
         self._goal = _counted(goal)
         self.last: dict[str, float] = {}
         self._channel = channel
@@ -173,8 +180,10 @@ class Trial:
 
     @property
     def resumed_from(self) -> Path | None:
-        """Where an earlier attempt left its checkpoint; None if there is nothing to go on from."""
-        return None if self._directory is None else checkpoints.latest(Path(self._directory), self.attempt)
+        """Where an earlier attempt left its checkpoint, or the parent; None if there is nothing to go on from."""
+        if self._directory is None:
+            return None
+        return checkpoints.latest(Path(self._directory), self.attempt, self._origin)
 
     def tell(self, /, **values: float) -> None:
         """End the trial with its metrics.
@@ -221,7 +230,9 @@ class TrialRecord(msgspec.Struct, frozen=True):
     values: metrics by name; not finite ones are left out. attempts: how often it was started.
     worker: the writer of its last attempt, as in `log/<worker>.jsonl`. started, finished: seconds since
     the epoch. error: why it failed, or why it waits again. interruptions: why attempts ended without a result.
-    spent: seconds of all its attempts that have ended, as far as they are known.
+    spent: seconds of all its attempts that have ended, as far as they are known. parent: the trial from whose checkpoint it
+    went on, where it took another's place in a population. step: the last that it reported; below the fidelity's max its values are not those
+    of a whole trial.
     """
 
     number: int
@@ -235,6 +246,8 @@ class TrialRecord(msgspec.Struct, frozen=True):
     error: str | None = None
     interruptions: list[str] = []
     spent: float = 0.0
+    parent: int | None = None
+    step: float | None = None
 
     @property
     def duration(self) -> float | None:

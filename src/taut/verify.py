@@ -14,7 +14,7 @@ from taut.clock import WallClock
 from taut.decide import Proposals, Suggestion, judge, parked, promotable
 from taut.definition import Definition
 from taut.errors import StudyError
-from taut.events import Event, Judged, Opened, Started
+from taut.events import Descent, Event, Judged, Opened, Started
 from taut.journal import FileJournal
 from taut.log import Problem
 from taut.snapshot import Snapshot
@@ -141,10 +141,13 @@ class _Replay:
                 assert known is not None, "a judgement says what it has seen"
                 differences += self._judgement(known, writer, event)
                 continue
-            recorded = Suggestion(event.x, event.m if isinstance(event.m, dict) else None)
+            recorded = _recorded(event)
             if isinstance(event.seen, list):
                 assert known is not None
                 differences += self._promotion(known, writer, event)
+                if not self._proposals[event.r].ready(known, event.n):
+                    differences.append(self._without_place(writer, event))
+                    continue
                 derived = self._proposals[event.r].suggest(known, event.n)
             else:
                 first = self._first[event.n]
@@ -191,6 +194,12 @@ class _Replay:
             Difference(event.n, event.a, writer, recorded, found, self._environment(writer), rounding=False)
         ]
 
+    def _without_place(self, writer: int, event: Started) -> Difference:
+        recorded, found = {"begun": True}, {"begun": False}
+        return Difference(
+            event.n, event.a, writer, recorded, found, self._environment(writer), rounding=False
+        )
+
     def _environment(self, writer: int) -> str:
         log = self._logs[writer]
         opened = log[0] if log and isinstance(log[0], Opened) else None
@@ -200,11 +209,25 @@ class _Replay:
         self, writer: int, event: Started, recorded: Suggestion, derived: Suggestion
     ) -> Difference:
         environment = self._environment(writer)
-        there, found = (
-            each.params if each.note is None else {**each.params, "(note)": each.note}
-            for each in (recorded, derived)
-        )
+        there, found = _shown(recorded), _shown(derived)
         return Difference(event.n, event.a, writer, there, found, environment, _close(there, found))
+
+
+def _recorded(event: Started) -> Suggestion:
+    return Suggestion(
+        event.x,
+        event.m if isinstance(event.m, dict) else None,
+        event.d if isinstance(event.d, Descent) else None,
+    )
+
+
+def _shown(suggestion: Suggestion) -> dict[str, Any]:
+    note, descent = suggestion.note, suggestion.descent
+    return {
+        **suggestion.params,
+        **({} if note is None else {"(note)": note}),
+        **({} if descent is None else {"(descent)": msgspec.to_builtins(descent)}),
+    }
 
 
 def _same(one: Suggestion, other: Suggestion) -> bool:

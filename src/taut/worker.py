@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from taut.decide import Done, Start, Wait
+from taut.endings import Ended, arrived
 from taut.errors import InputError, LogError
 from taut.executors.base import Asked, Died, Executor, Message, Outcome, Paused, Report, Task
 from taut.pruners.base import Judgement
 from taut.reaper import Reaper
-from taut.store import Ended, Store
+from taut.store import Store
+from taut.trial import State
 from taut.verdict import Verdict, verdict
 
 __all__ = ["Mode", "Worker"]
@@ -32,7 +34,7 @@ class Worker:
     idle: whether the last `run` ended since all that was left to do was with others.
     batch: the size of a batch, where several workers share it. once: end when the batch is complete in which
     the first new trial was started. linger: seconds to stay while the last trials are with other workers, all of which
-    live; where one may be dead, its trial is waited for.
+    live; where one may be dead, its trial is waited for. finish: end when so many trials have been finished here.
     deadline: monotonic time after which no trial is started. told: called at least four times a second
     with the numbers of the trials that just finished or went back to the queue, often none.
     """
@@ -48,6 +50,7 @@ class Worker:
         batch: int | None = None,
         once: bool = False,
         linger: float = math.inf,
+        finish: float = math.inf,
     ) -> None:
         self.store = store
         self.executor = executor
@@ -55,9 +58,12 @@ class Worker:
         self._once = once
         self._within = math.inf  # new trials from this number on belong to a later batch
         self._linger = linger
+        self._to_finish = finish
         self._walltime = store.walltime
         self._deadline = float("inf") if deadline is None else deadline
         self._told = told
+        self._unsaid: list[int] = []  # trials that nobody was told of yet, since they may not be on the disk
+        self._said = -math.inf
         self._running: dict[tuple[int, int], Task] = {}
         self._reaper = Reaper(store)
         self._stopping = False
@@ -99,8 +105,11 @@ class Worker:
                 pause = 0.0
             elif isinstance(ending, Done):
                 self.store.journal.flush()
+                self._tell()
                 return ending.why
             else:
+                if self._unsaid:
+                    self._tell()
                 self.idle = self._reaper.in_vain(isinstance(ending, Wait) and ending.idle, self._linger)
                 if self.idle:
                     return "nothing is left to start: the last trials are with other workers"
@@ -113,6 +122,8 @@ class Worker:
         while len(self._running) < self.executor.slots:
             if self._stopping:
                 return Done("it was asked to stop")
+            if self._to_finish <= len(self._running):
+                return None if self._running else Done("it has finished the trials that it was to finish")
             if time.monotonic() > self._deadline:
                 return Done("the time given to this run is over")
             decision = self.store.next(self._batch, within=self._within)
@@ -126,11 +137,10 @@ class Worker:
     def _start(self, start: Start) -> None:
         study_seed = self.store.snapshot.definition.seed
         for number, suggested, goal in zip(start.numbers, start.suggested, start.goals, strict=True):
-            directory, step = (
-                self.store.trial_directory(number),
-                self.store.step_before(number, start.attempt),
-            )
-            task = Task(number, start.attempt, suggested.params, directory, study_seed, goal, step)
+            store, attempt = self.store, start.attempt
+            directory, step = store.trial_directory(number), store.step_before(number, attempt)
+            parent, origin = store.origin(number)
+            task = Task(number, attempt, suggested.params, directory, study_seed, goal, step, parent, origin)
             self._running[number, start.attempt] = task
             self.executor.start(task)
 
@@ -141,7 +151,7 @@ class Worker:
             if isinstance(message, Report) and math.isfinite(message.step):
                 self._take(message)
             elif isinstance(message, Asked):
-                stop = self.store.stops(message.number, message.attempt)
+                stop = self.store.referee.stops(message.number, message.attempt)
                 self.executor.answer(message.number, message.attempt, stop)
             elif isinstance(message, Outcome):
                 ended.append(Ended(message.number, message.attempt, self._judge(message), message.aimed))
@@ -154,29 +164,41 @@ class Worker:
                 if self._walltime.leaving():  # the queue ends all that runs in a job, not the worker alone
                     self.store.cut_short([attempt])
                 else:
-                    self.store.release([attempt], message.why, blame=True)
+                    self.store.release([attempt], message.why, message.blame)
                 del self._running[attempt]
                 lost.append(message.number)
+        behind = self.store.tiny
         if ended:
-            self.store.finish(ended, behind=self._told is None and self.store.tiny)
+            self.store.finish(ended, behind=behind)
             for end in ended:
                 del self._running[end.number, end.attempt]
+                self._to_finish -= State(self.store.snapshot.state[end.number]).finished
+        self._unsaid += [*lost, *(end.number for end in ended)]
+        if not behind or time.monotonic() - self._said >= _POLL:
+            self._tell(behind)
+
+    def _tell(self, behind: bool = True) -> None:
+        """Tell of what has ended. behind: some of it may not be on the disk yet, and nothing is said to be there before it is."""
         if self._told is not None:
-            self._told([*lost, *(end.number for end in ended)])
+            if behind and self._unsaid:
+                self.store.journal.flush()
+            self._told(self._unsaid)
+        self._unsaid, self._said = [], time.monotonic()
 
     def _take(self, report: Report) -> None:
         self.store.report(report.number, report.attempt, report.step, report.values)
-        if self.executor.unaware and not self.store.ends_early(report.number, report.attempt):
-            judgement = self.store.judge(report.number, report.attempt)
+        if self.executor.unaware and not self.store.referee.ends_early(report.number, report.attempt):
+            judgement = self.store.referee.judge(report.number, report.attempt)
             if judgement is not Judgement.GO:
                 self.executor.end_early(report.number, report.attempt, judgement is Judgement.PAUSE)
 
     def _judge(self, outcome: Outcome) -> Verdict:
         pruned = outcome.pruned or (
-            outcome.error is None and self.store.ends_early(outcome.number, outcome.attempt)
+            outcome.error is None and self.store.referee.ends_early(outcome.number, outcome.attempt)
         )
+        had = arrived(self.store.snapshot, outcome.number, outcome.attempt)
         try:
-            return verdict(self.store.must, outcome.values, outcome.error, pruned)
+            return verdict(self.store.must, {**had, **outcome.values}, outcome.error, pruned)
         except InputError as problem:  # the objective returned something that is not a number
             return Verdict("failed", {}, str(problem))
 
@@ -188,10 +210,9 @@ class Worker:
         self._record(self.executor.poll(0.0))
         self.executor.stop()
         self.store.cut_short(list(self._running))
-        numbers = [number for number, _ in self._running]
+        self._unsaid += [number for number, _ in self._running]
         self._running.clear()
-        if self._told is not None:
-            self._told(numbers)
+        self._tell()
 
     def _abort(self) -> None:
         try:

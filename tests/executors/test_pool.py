@@ -192,8 +192,44 @@ def test_what_cannot_be_loaded_is_said_at_once(
 
 def test_a_process_that_ends_while_it_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = module(tmp_path, monkeypatch, "import os\nos._exit(7)", "ends_at_once")
-    with pytest.raises(taut.StudyError, match="exit code 7 while it loaded"), pool(name):
+    with (
+        pytest.raises(
+            taut.StudyError, match="exit code 7 while it loaded .* ended with exit code 7: .*import"
+        ),
+        pool(name),
+    ):
         pass
+
+
+KILLED = """
+    import os, signal
+    from pathlib import Path
+    marks = Path(os.environ["TAUT_TEST_MARKS"])
+    if len(list(marks.iterdir())) in (1, 3):
+        (marks / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (marks / str(os.getpid())).touch()
+    def train(trial):
+        if trial.number == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 1.0
+"""
+
+
+def test_one_that_is_killed_while_it_loads_is_replaced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one when the pool is made, and the first one in the place of that which was killed by its trial."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    (marks / "one").touch()
+    monkeypatch.setenv("TAUT_TEST_MARKS", str(marks))
+    name = module(tmp_path, monkeypatch, KILLED, "killed_while_loading")
+    with pool(name) as executor:
+        assert len(list(marks.iterdir())) == 3
+        assert isinstance(evaluate(executor, 0), Died)
+        assert evaluate(executor, 1).values == {"loss": 1.0}
+        assert len(list(marks.iterdir())) == 5
 
 
 def test_what_cannot_be_sent_is_said_at_once() -> None:

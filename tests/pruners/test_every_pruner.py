@@ -53,7 +53,12 @@ STUDIES = {
     "limited": definition(subject_to=["size <= 2"]),
     "both": definition("loss", maximize="gain", subject_to=["size <= 2", "loss < 3"]),
 }
-TOGETHER = ("halving", "hyperband together")  # each trial waits for its cohort
+TOGETHER = (
+    "halving",
+    "hyperband together",
+    "pb2",
+    "pbt",
+)  # each trial waits for its cohort, or until it is its turn
 every_case = pytest.mark.parametrize("case", CASES)
 every_study = pytest.mark.parametrize("what", STUDIES.values(), ids=STUDIES)
 
@@ -344,7 +349,7 @@ def test_a_study_without_a_fidelity_will_do_where_none_is_needed(case: str) -> N
 
 @every_case
 def test_steps_need_not_be_whole(case: str) -> None:
-    what = definition(fidelity=Fidelity("share", min=0.01, max=1.0))
+    what = definition(fidelity=Fidelity("share", min=0.01, max=1.0, resume=True))
     asked = make(what, CASES[case][0], **CASES[case][1])
     grid = np.geomspace(0.01, 0.5, 12).tolist()
     snapshot = study(what, *(curve(n, {s: n + 1.0 / (1.0 + s) for s in grid}) for n in range(8)))

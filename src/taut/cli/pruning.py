@@ -7,13 +7,14 @@ from pathlib import Path
 from taut.cli.common import metrics_text, value_text
 from taut.duration import in_words
 from taut.leading import leader, short
+from taut.lineage import lineage, schedule
 from taut.pruners.base import Pruner
 from taut.savings import Rung, Savings, savings
 from taut.snapshot import Snapshot
 from taut.study import Study
 from taut.trial import State, TrialRecord
 
-__all__ = ["account", "best_text", "counted", "leads", "lines", "place_text", "summary"]
+__all__ = ["account", "best_text", "counted", "descent_text", "leads", "lines", "place_text", "summary"]
 
 Said = tuple[str, str]
 """A line, and what of it is news if it changes: seconds that run on are not."""
@@ -50,6 +51,18 @@ def best_text(study: Study, record: TrialRecord) -> str:
     at = short(study.store.snapshot, record.number)
     note = "" if at is None else f"  (its last report: {at})"
     return f"trial {record.number}  {metrics_text(record.values)}{note}"
+
+
+def descent_text(study: Study, record: TrialRecord) -> str | None:
+    """The trials that a trial descends from, and how parameters changed on the way; None if it descends from none."""
+    line = lineage(study.store.snapshot, record.number)
+    if len(line) == 1:
+        return None
+    fidelity = study.definition.fidelity
+    step = "step" if fidelity is None else fidelity.name
+    parents = " <- ".join(f"{each.number} ({step} {each.end:g})" for each in reversed(line[:-1]))
+    changes = (f"{name} {' -> '.join(map(value_text, row))}" for name, row in schedule(line).items())
+    return f"descends from {parents}: {', '.join(changes)}"
 
 
 def place_text(study: Study, record: TrialRecord) -> str | None:
@@ -113,10 +126,12 @@ def summary(study: Study, folder: Path) -> str | None:
 
 def _saved_text(found: Savings, hours: bool) -> str | None:
     """What was saved, in one line; None if no trial has ended early."""
-    if not found.early:
+    if not found.early and not found.replaced:
         return None
     early = f"{found.early} of {found.trials} trials ended early"
-    if found.net is None or found.full is None:
+    if found.replaced:
+        text = f"{found.replaced} of {found.trials} trials gave up their places to copies of better ones"
+    elif found.net is None or found.full is None:
         text = f"{early}; what that saved cannot be told yet"
     elif found.net <= 0.0:
         text = f"nothing saved yet: {early}"

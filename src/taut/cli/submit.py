@@ -17,7 +17,7 @@ from taut.duration import in_words
 from taut.errors import InputError
 from taut.frozen import changed, freeze
 from taut.jobplan import Planned, entries, plan, settings_of, words
-from taut.opening import make_sampler
+from taut.opening import make_proposals
 from taut.samplers.base import unheard
 from taut.slurm import accounts, limits
 from taut.slurm.calls import NoAnswer, SlurmError, call, myself, required
@@ -76,7 +76,7 @@ def _submit(
     if frozen:
         definition = based(definition, CODE)
     space = definition.parsed_space()
-    if definition.budget == Budget() and make_sampler(definition, space).limit(space) is None:
+    if definition.budget == Budget() and make_proposals(definition, space).endless:
         raise InputError(
             "no end is in sight: add [budget] trials = 100 to the file, or give --trials or --gpu-hours"
         )

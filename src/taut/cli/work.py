@@ -20,8 +20,9 @@ from taut.duration import parse_duration
 from taut.errors import InputError
 from taut.executors.base import Executor
 from taut.executors.places import of_job
+from taut.hyperqueue import within_task
 from taut.interrupts import Interrupts
-from taut.opening import make_sampler
+from taut.opening import make_proposals
 from taut.reaper import LINGER
 from taut.samplers.base import unheard
 from taut.study import Study
@@ -43,6 +44,7 @@ MODES = click.Choice(["sequential", "batch", "async"])
 @click.option("--for", "duration", metavar="TIME", help="Start no trial after this time: 90s, 30m, 2h.")
 @click.option("--batch", type=int, help="With --mode batch: trials of a batch, over all workers.")
 @click.option("--once", is_flag=True, help="With --mode batch: end when the batch is complete.")
+@click.option("--finish", type=int, metavar="N", help="End after N trials have been finished here.")
 @click.option("--notice", metavar="TIME", help="In a job: ask trials to checkpoint so long before its end.")
 @click.option("--grace", metavar="TIME", help="In a job: time from SIGTERM to the kill.")
 def worker(
@@ -53,6 +55,7 @@ def worker(
     duration: str | None,
     batch: int | None,
     once: bool,
+    finish: int | None,
     notice: str | None,
     grace: str | None,
 ) -> int:
@@ -64,6 +67,7 @@ def worker(
     seconds = None if duration is None else parse_duration(duration)
     at_least_one("--workers", workers)
     at_least_one("--batch", batch)
+    at_least_one("--finish", finish)
     if trial_gpus is not None and not (0 < trial_gpus < 1 or (trial_gpus >= 1 and trial_gpus.is_integer())):
         raise InputError(
             f"{trial_gpus:g} is not allowed; whole GPUs, or a part of one, are allowed; write, for instance, 0.5",
@@ -82,7 +86,7 @@ def worker(
     line = again("worker", directory, given)
     with Interrupts(walltime, _interrupted):  # also while the objective is loaded, which may take minutes
         executor = executor_for(definition, folder, workers or 1, trial_gpus)
-        return take_part(study, executor, folder, line, mode or "async", seconds, batch, once)
+        return take_part(study, executor, folder, line, mode or "async", seconds, batch, once, finish)
 
 
 def again(command: str, target: str, options: Mapping[str, object]) -> str:
@@ -117,7 +121,7 @@ def work(
     try:
         _check_budget(definition.budget)
         space = definition.parsed_space()
-        endless = make_sampler(definition, space).limit(space) is None
+        endless = make_proposals(definition, space).endless
         if definition.budget == Budget() and seconds is None and endless:
             raise InputError(
                 "no end is in sight: add [budget] trials = 100 to the file, or give --trials or --for"
@@ -153,9 +157,11 @@ def take_part(
     seconds: float | None,
     batch: int | None = None,
     once: bool = False,
+    finish: int | None = None,
 ) -> int:
     """Work for the study until there is nothing to do, and say what came of it."""
     store, job = study.store, allocation.here()
+    lent = job is not None or within_task()  # somebody else may use the place that we do not need
     store.pinned = study.definition.evaluation
     sampler = store.proposals.sampler
     for note in (sampler.warning(study.space), unheard(sampler, study.definition)):
@@ -170,7 +176,8 @@ def take_part(
         told=(progress := Progress(study, folder, executor.slots)).told,
         batch=batch,
         once=once,
-        linger=math.inf if job is None else LINGER,
+        finish=math.inf if finish is None else finish,
+        linger=LINGER if lent else math.inf,
     )
     try:
         with progress:
@@ -183,15 +190,27 @@ def take_part(
                 f"interrupted: {safe} finished trials are safe in {folder}; go on with: {line}", err=True
             )
         return 130
+    if within_task() and not store.done and (leaving := store.walltime.leaving()):
+        return _stay(study, leaving)
     study.close()
-    if job is None:
+    if not lent:
         return epilogue(study, folder, why, time.monotonic() - began)
-    from taut.submission import wind_down
+    if job is not None and (store.done or worker.idle):
+        from taut.submission import wind_down
 
-    if study.store.done or worker.idle:
-        wind_down(folder.absolute(), study.store.done)
+        wind_down(folder.absolute(), store.done)
     click.echo(f"{why}; {store.snapshot.n_finished} trials are finished")
     return 0
+
+
+def _stay(study: Study, why: str) -> int:
+    """Wait for the end, which is near: HyperQueue starts a task again elsewhere if its worker ends before it does."""
+    study.close()
+    click.echo(f"{why}; what is left goes on when HyperQueue starts this task again")
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(1.0)
+    return 130
 
 
 def _interrupted() -> None:

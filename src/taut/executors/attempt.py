@@ -143,6 +143,13 @@ class Attempt:
         """Whether it has come as far as it was to run, if that is known."""
         return self.task.goal is None or self._furthest >= self.task.goal
 
+    @property
+    def idle(self) -> bool:
+        """Whether it had nothing left to do: an earlier attempt had come as far as this one was to run, which has reported nothing."""
+        task = self.task
+        ahead = task.goal is None or task.step is None or task.step < task.goal
+        return not ahead and self._furthest == -math.inf
+
     def saved(self, complete: bool) -> bool:
         """Whether the command, which was asked and has ended, can go on from what it left.
 

@@ -29,6 +29,8 @@ class Task(msgspec.Struct, frozen=True):
     study_seed: int = 0
     goal: float | None = None  # the step up to which it is to run
     step: float | None = None  # the last that an earlier attempt reported
+    parent: int | None = None  # the trial that it descends from
+    origin: str | None = None  # that one's checkpoint directory
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):
@@ -59,11 +61,12 @@ class Asked(msgspec.Struct, frozen=True, tag="asked"):
 
 
 class Died(msgspec.Struct, frozen=True, tag="died"):
-    """The process of an attempt vanished without a word; the trial may be tried again."""
+    """The process of an attempt vanished without a word; the trial may be tried again. blame: whether the trial may be the reason."""
 
     number: int
     attempt: int
     why: str
+    blame: bool = True
 
 
 class Paused(msgspec.Struct, frozen=True, tag="paused"):

@@ -250,7 +250,7 @@ class CommandExecutor(Executor):
         self._ready += attempt.reports(collector.finish())
         values = collector.values
         error = attempt.failure()
-        if error is None:
+        if error is None and not attempt.idle:
             error = next((collector.missing(name) for name in self._wanted if name not in values), None)
         aimed = self._fidelity is not None
         end: Message = Outcome(task.number, task.attempt, values if error is None else {}, error, aimed=aimed)

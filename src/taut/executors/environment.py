@@ -20,7 +20,7 @@ def environment(attempt: Attempt, directory: Path, base: Path, slots: int, place
     """The variables for one attempt, in the trial's `directory`; `base` goes first in PYTHONPATH."""
     task = attempt.task
     path = os.environ.get("PYTHONPATH")
-    resumed_from = checkpoints.latest(directory, task.attempt)
+    resumed_from = checkpoints.latest(directory, task.attempt, task.origin)
     given: dict[str, str | None] = {
         "PYTHONUNBUFFERED": "1",  # else printed numbers come only at the end
         **thread_limit(slots, place),

@@ -97,6 +97,8 @@ def live(task: Task, params: dict[str, Any], channel: Channel) -> Trial:
         directory=task.directory,
         goal=task.goal,
         resumed_step=task.step,
+        parent=task.parent,
+        origin=task.origin,
     )
 
 

@@ -24,7 +24,7 @@ from taut.executors.objective import Objective
 from taut.executors.places import ANYWHERE, Place, pinned, quietest
 from taut.executors.threads import thread_limit
 
-__all__ = ["PoolExecutor"]
+__all__ = ["PoolExecutor", "pickled"]
 
 _GRACE = 1.2  # seconds between SIGTERM and SIGKILL
 _NAP = 0.005
@@ -76,7 +76,7 @@ class PoolExecutor(Executor):
         self._setup = Setup(
             path=[path for path in [base, *sys.path] if path is not None],
             name=by_name,
-            pickled=None if by_name else _pickle(objective),
+            pickled=None if by_name else pickled(objective),
             names=list(names),
             optional=list(optional),
             main=list(main),
@@ -87,8 +87,8 @@ class PoolExecutor(Executor):
         self._children: list[_Child] = []
         try:
             self._children = [self._child(place) for place in self._places]
-            for child in self._children:
-                child.ready()
+            for slot in range(slots):
+                self._load(slot)
         except BaseException:
             self.stop(kill=True)
             self.close()
@@ -100,9 +100,24 @@ class PoolExecutor(Executor):
         child = self._children[slot]
         if child.ended(0.0):
             child.bury()
-            self._children[slot] = child = self._child(self._places[slot])
-            child.ready()
-        child.send(task)
+            self._replace(slot)
+            self._load(slot)
+        self._children[slot].send(task)
+
+    def _load(self, slot: int) -> None:
+        """Wait until the process of a slot has loaded the objective. One that is killed meanwhile is replaced, once."""
+        why = self._children[slot].ready()
+        if why is None:
+            return
+        self._replace(slot)
+        again = self._children[slot].ready()
+        if again is not None:
+            name = self._setup.name
+            alone = f' with python -c "import {name.partition(":")[0]}"' if name else ""
+            raise StudyError(
+                f"a worker process {why} while it loaded the objective, and the next one in its place {again}: "
+                f"see whether it loads by itself{alone}; if memory is short, take fewer workers"
+            )
 
     def poll(self, timeout: float) -> Sequence[Message]:
         busy: dict[Any, _Child] = {
@@ -154,6 +169,10 @@ class PoolExecutor(Executor):
                 with contextlib.suppress(OSError):  # it just died: the next poll says so
                     child.connection.send_bytes(encode(Answer(stop)))
 
+    def _replace(self, slot: int) -> None:
+        self._children[slot].connection.close()
+        self._children[slot] = self._child(self._places[slot])
+
     def _child(self, place: Place) -> _Child:
         return _Child(self._setup, self._guardian, self._board, place)
 
@@ -199,20 +218,22 @@ class _Child:
         self._guardian = guardian
         guardian.watch(self.process.pid)
         self.connection = Connection(ours.detach())
-        self.connection.send_bytes(encode(setup))
+        with contextlib.suppress(OSError):  # it was killed at once: `ready` says so
+            self.connection.send_bytes(encode(setup))
         self.task: Task | None = None
         self.since = 0.0
 
-    def ready(self) -> None:
-        """Wait until the objective is loaded."""
+    def ready(self) -> str | None:
+        """Wait until the objective is loaded; how the process ended if it did so before. Raises `InputError` if it cannot be loaded."""
         try:
             said = decode_said(self.connection.recv_bytes())
-        except EOFError:
-            raise StudyError(f"a worker process {self.epitaph()} while it loaded the objective") from None
+        except (EOFError, OSError):
+            return self.epitaph()
         if isinstance(said, Broken):
             context = "" if said.clear else "the objective cannot be loaded in a worker process:\n"
             raise InputError(context + said.error, ("function",))
         assert isinstance(said, Ready)
+        return None
 
     def send(self, task: Task) -> None:
         self.task, self.since = task, time.monotonic()
@@ -276,7 +297,8 @@ def _name(objective: Objective) -> str | None:
     return f"{module}:{qualified}" if found is objective else None
 
 
-def _pickle(objective: Objective | str) -> bytes:
+def pickled(objective: Objective | str) -> bytes:
+    """The objective by value, as far as it cannot be imported elsewhere. Raises `InputError` if that cannot be done."""
     import cloudpickle
 
     try:

@@ -11,6 +11,7 @@ import bisect
 import dataclasses
 import functools
 import math
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -21,12 +22,18 @@ from taut.definition import Definition
 from taut.errors import InputError
 from taut.ladder import Ladder
 from taut.pruners.base import Judgement, Pruner
+from taut.pruners.promoted import in_vain
 from taut.snapshot import Snapshot
 from taut.space.prior import Floats
 from taut.standing import standing
 from taut.trial import State, trial_seed
 
 __all__ = ["AshaPruner", "HalvingPruner", "HyperbandPruner"]
+
+_decided: weakref.WeakKeyDictionary[
+    Ladder, dict[tuple[_Halving, int], tuple[tuple[object, ...], list[int]]]
+] = weakref.WeakKeyDictionary()
+"""By cohort, what was known of it and who of it may go on."""
 
 _GOLDEN = (5**0.5 - 1) / 2  # its multiples fill an interval evenly, however many there are
 _VARIANTS = ("promotion", "stopping")
@@ -85,6 +92,10 @@ class _Halving(Pruner):
 
     def promotable(self, snapshot: Snapshot, closing: bool = False) -> Sequence[int]:
         if not snapshot.waiting:
+            return ()
+        if closing and in_vain(
+            snapshot
+        ):  # else all that wait would go on one after the other, to fail for the same reason
             return ()
         ladder = self._ladder(snapshot)
         if self.together:
@@ -149,10 +160,26 @@ class _Halving(Pruner):
         return found
 
     def _of_cohorts(self, snapshot: Snapshot, ladder: Ladder, closing: bool) -> list[int]:
+        """Of all cohorts; one in which nothing has changed since the last look is not looked at again."""
+        decided = _decided.setdefault(ladder, {})
+        numbers = np.fromiter(snapshot.waiting, np.int64, len(snapshot.waiting))
+        waits = np.zeros(snapshot.size, bool)
+        waits[numbers] = True
         found: list[int] = []
-        waiting = np.array(sorted(snapshot.waiting))
-        for each in np.unique(self._group(snapshot, waiting)).tolist():
-            found += self._of_cohort(snapshot, ladder, each, closing)
+        for each in np.unique(self._group(snapshot, numbers)).tolist():
+            members = self._members(snapshot, each)
+            first, end = int(members[0]), int(members[-1]) + 1
+            known = (
+                ladder.content(first, end),
+                snapshot.state[first:end].tobytes(),
+                waits[first:end].tobytes(),
+                closing,
+                snapshot.size >= end,
+            )
+            before = decided.get((self, each))
+            if before is None or before[0] != known:
+                before = decided[self, each] = known, self._of_cohort(snapshot, ladder, each, closing)
+            found += before[1]
         return sorted(found, key=lambda n: (-ladder.height(n), n))
 
     def _of_cohort(self, snapshot: Snapshot, ladder: Ladder, group: int, closing: bool) -> list[int]:

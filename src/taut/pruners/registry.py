@@ -14,10 +14,13 @@ __all__ = ["make", "names"]
 _BUILT_IN = {
     "asha": "taut.pruners.halving:AshaPruner",
     "curve": "taut.pruners.curve:CurvePruner",
+    "freeze-thaw": "taut.pruners.freezethaw:FreezeThawPruner",
     "halving": "taut.pruners.halving:HalvingPruner",
     "hyperband": "taut.pruners.halving:HyperbandPruner",
     "median": "taut.pruners.percentile:MedianPruner",
     "patient": "taut.pruners.patient:PatientPruner",
+    "pb2": "taut.pruners.populationtraining.bandit:Pb2Pruner",
+    "pbt": "taut.pruners.populationtraining.pruner:PbtPruner",
     "percentile": "taut.pruners.percentile:PercentilePruner",
     "racing": "taut.pruners.racing:RacingPruner",
     "threshold": "taut.pruners.threshold:ThresholdPruner",

@@ -18,6 +18,7 @@ __all__ = [
     "job_script",
     "log_pattern",
     "python_words",
+    "setup_lines",
     "submit_environment",
     "submit_words",
     "worker_words",
@@ -60,13 +61,13 @@ export SLURM_JOB_END_TIME=${{SLURM_JOB_END_TIME:-$(( $(date +%s) + {seconds} ))}
 # A failed line ends the job, as with `set -e`, but what happens inside functions (`conda activate`) and
 # sourced files (`/etc/profile`) is theirs: there a command may fail and mean nothing.
 _GUARD = """\
-# Setup. If a line of it fails, the job ends and says so, rather than going on with, say, the wrong Python.
-setup_failed() {
+# Setup. If a line of it fails, the {what} ends and says so, rather than going on with, say, the wrong Python.
+setup_failed() {{
   [[ $2 -gt 1 ]] && return  # inside a file that is sourced: only its end counts
-  echo "taut: setup failed with exit code $1, so the job ends: $3" >&2
+  echo "taut: setup failed with exit code $1, so the {what} ends: $3" >&2
   exit "$1"
-}
-trap 'setup_failed $? ${#BASH_SOURCE[@]} "$BASH_COMMAND"' ERR"""
+}}
+trap 'setup_failed $? ${{#BASH_SOURCE[@]}} "$BASH_COMMAND"' ERR"""
 
 
 def job_script(
@@ -83,11 +84,16 @@ def job_script(
     if settings.time is not None:
         parts.append(_END.format(seconds=60 * settings.time))
     if settings.setup:
-        parts.append("\n".join([_GUARD, *settings.setup]))
+        parts.append(setup_lines(settings.setup, "job"))
     parts.append(
         f"# exec: the command takes the shell's place, so that Slurm's signals reach it.\nexec {shlex.join(command)}"
     )
     return "\n\n".join(parts) + "\n"
+
+
+def setup_lines(setup: Sequence[str], what: str) -> str:
+    """The user's lines, guarded: if one fails, so does the script. what: that which then ends, a job or a task."""
+    return "\n".join([_GUARD.format(what=what), *setup])
 
 
 def worker_words(settings: Settings, study: Path, *more: str, present: str = sys.executable) -> list[str]:

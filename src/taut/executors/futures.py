@@ -1,0 +1,227 @@
+"""Trials on any `concurrent.futures.Executor`: the standard pools, Dask, MPI, and whatever else speaks it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Future
+from pathlib import Path
+
+import msgspec
+
+from taut.errors import InputError, StudyError
+from taut.executors.base import Asked, Died, Executor, Message, Outcome, Paused, Report, Task
+from taut.executors.mailbox import LEAVE, Box, Letters
+from taut.executors.objective import Objective, call, live
+from taut.executors.pool import pickled
+from taut.verdict import metrics
+
+__all__ = ["FuturesExecutor", "Pool"]
+
+Pool = concurrent.futures.Executor
+_GAP = (0.002, 0.1)  # seconds between two looks into the boxes: after news, and at most
+_GRACE = 1.2  # seconds in which trials may end that were asked to
+
+
+class _Errand(msgspec.Struct, frozen=True):
+    """What goes to wherever a trial runs. objective: pickled, with its `digest`. box: where to leave letters."""
+
+    task: Task
+    objective: bytes
+    digest: str
+    with_trial: bool
+    main: list[str]
+    box: str
+    prunes: bool
+
+
+class _Return(msgspec.Struct, frozen=True):
+    """What comes back."""
+
+    end: Outcome | Paused
+    reports: list[Report]
+
+
+_loaded: dict[str, Objective] = {}
+"""The objective of this process, by its digest: loaded once, so that what it keeps stays warm."""
+
+
+def evaluate(errand: bytes) -> bytes:
+    """Run one trial, wherever this is called. Bytes both ways: engines differ in what else they carry."""
+    todo = msgspec.msgpack.decode(errand, type=_Errand)
+    if todo.digest not in _loaded:
+        import pickle  # the bytes come from our own worker, by the way that its user has chosen
+
+        _loaded.clear()
+        _loaded[todo.digest] = pickle.loads(todo.objective)
+    letters = Letters(Path(todo.box), todo.prunes)
+    trial = live(todo.task, todo.task.params, letters)
+    end = call(_loaded[todo.digest], trial, todo.with_trial, todo.main)
+    if isinstance(end, Outcome):
+        try:  # as floats, since NumPy's or PyTorch's own cannot be encoded
+            end = msgspec.structs.replace(end, values=metrics(todo.main, end.values))
+        except InputError as error:
+            end = msgspec.structs.replace(end, values={}, error=end.error or str(error))
+    return msgspec.msgpack.encode(_Return(end, letters.reports))
+
+
+class FuturesExecutor(Executor):
+    """Hands trials to a pool, up to `slots` at a time. Choose it where an engine runs already: Dask, MPI, a pool of your own.
+
+    slots: None asks the pool, as far as pools can tell.
+    pool: a `concurrent.futures.Executor`, which is used and left as it is; or a function that makes one, which is called again
+        when a pool broke, and whose pool is shut down in the end.
+    place: a directory in which trials leave letters while they run (reports, and whether to stop); None takes one of this machine
+        alone. Where a trial does not see it, its reports come with its result, and it cannot be pruned on the way.
+    prunes: whether the study has a pruner.
+
+    An objective's own exceptions come back as an outcome. A future that ends in any other way was lost with whatever ran it, and the
+    trial is tried again. Where a pool breaks as a whole, as pools of processes do, nobody knows whose fault it was: those that ran then
+    are tried again one by one.
+    """
+
+    def __init__(
+        self,
+        pool: Pool | Callable[[], Pool],
+        objective: Objective,
+        *,
+        slots: int | None,
+        with_trial: bool,
+        main: Sequence[str],
+        place: Path | None = None,
+        prunes: bool = False,
+    ) -> None:
+        self._make = None if isinstance(pool, Pool) else pool
+        self._pool: Pool = pool if isinstance(pool, Pool) else pool()
+        self._all = _size(self._pool) if slots is None else slots
+        self._objective = pickled(objective)
+        self._digest = hashlib.sha256(self._objective).hexdigest()
+        self._with_trial, self._main, self._prunes = with_trial, list(main), prunes
+        self._place = place
+        self._made: Path | None = None
+        self._running: dict[Future[bytes], Box] = {}
+        self._tasks: dict[Future[bytes], Task] = {}
+        self._suspects: set[int] = set()  # trials that ran when the pool broke
+        self._crowd = 0  # how many those were
+        self._gap = _GAP[0]
+
+    @property
+    def slots(self) -> int:  # type: ignore[override]
+        """One while it is not known which trial broke the pool."""
+        return 1 if self._suspects else self._all
+
+    @property
+    def _boxes(self) -> Path:
+        if self._made is None:
+            self._made = Path(tempfile.mkdtemp(prefix="letters-", dir=self._place))
+        return self._made
+
+    def start(self, task: Task) -> None:
+        if task.number not in self._suspects:
+            self._suspects.clear()  # nothing of theirs is left to try again
+        box = Box(self._boxes, task)
+        errand = msgspec.msgpack.encode(
+            _Errand(
+                task,
+                self._objective,
+                self._digest,
+                self._with_trial,
+                self._main,
+                str(box.path),
+                self._prunes,
+            )
+        )
+        try:
+            future = self._pool.submit(evaluate, errand)
+        except (BrokenExecutor, RuntimeError) as error:  # RuntimeError: it was shut down
+            future = self._renewed(error).submit(evaluate, errand)
+        self._running[future], self._tasks[future] = box, task
+        self._gap = _GAP[0]
+
+    def poll(self, timeout: float) -> Sequence[Message]:
+        until = time.monotonic() + timeout
+        while self._running:
+            if self.asked:
+                (self._boxes / LEAVE).touch()
+            found: list[Message] = [said for box in self._running.values() for said in box.news()]
+            pause = 0.0 if found else max(0.0, min(until - time.monotonic(), self._gap))
+            done = concurrent.futures.wait(
+                list(self._running), pause, concurrent.futures.FIRST_COMPLETED
+            ).done
+            for future in done:
+                found += self._ended(future)
+            self._gap = _GAP[0] if found else min(2 * self._gap, _GAP[1])
+            if found or time.monotonic() >= until:
+                return found
+        return ()
+
+    def answer(self, number: int, attempt: int, stop: bool) -> None:
+        for future, box in self._running.items():
+            task = self._tasks[future]
+            if (task.number, task.attempt) == (number, attempt):
+                box.answer(stop)
+
+    def stop(self, kill: bool = False) -> None:
+        """Cancel what has not begun. What runs cannot be ended from here; it is asked to make way and not waited for much longer."""
+        if self._running:
+            (self._boxes / LEAVE).touch()
+        going = [future for future in self._running if not future.cancel()]
+        concurrent.futures.wait(going, 0.0 if kill else _GRACE)
+        self._running.clear()
+        self._tasks.clear()
+        if self._make is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        if self._make is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+
+    def _ended(self, future: Future[bytes]) -> list[Message]:
+        box, task = self._running.pop(future), self._tasks.pop(future)
+        try:
+            told = msgspec.msgpack.decode(future.result(), type=_Return)
+        except BaseException as error:
+            return [*box.news(), self._lost(task, error)]
+        self._suspects.discard(task.number)
+        late: list[Message] = [said for said in box.news() if not isinstance(said, Asked)]
+        return [*late, *told.reports[box.heard :], told.end]
+
+    def _lost(self, task: Task, error: BaseException) -> Died:
+        why = f"whatever ran it was lost: {type(error).__name__}: {error}".rstrip(": ")
+        if not isinstance(error, BrokenExecutor):
+            return Died(task.number, task.attempt, why)
+        if not self._crowd:  # the first that says so
+            self._crowd = len(self._running) + 1
+        self._suspects.add(task.number)
+        return Died(task.number, task.attempt, why, blame=self._crowd == 1)
+
+    def _renewed(self, error: Exception) -> Pool:
+        if self._make is None:
+            raise StudyError(
+                f"the pool takes no more trials ({type(error).__name__}: {error}); what was told is safe. "
+                "Give a function that makes a pool, executor=lambda: ProcessPoolExecutor(4), and it is made again"
+            ) from error
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool, self._crowd = self._make(), 0
+        return self._pool
+
+
+def _size(pool: Pool) -> int:
+    """How many workers a pool has. Raises `InputError` if it does not tell."""
+    for name in (
+        "num_workers",
+        "_max_workers",
+    ):  # of mpi4py's pool, and of the standard ones, which tell nobody else
+        found = getattr(pool, name, None)
+        if isinstance(found, int) and found > 0:
+            return found
+    raise InputError(
+        f"a {type(pool).__name__} does not tell how many workers it has; give workers=8 for eight trials at a time",
+        ("workers",),
+    )
