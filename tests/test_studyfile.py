@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from taut.definition import Definition, Earlier, Evaluation, Method, Objective, Results
 from taut.errors import InputError
 from taut.fidelity import Fidelity
+from taut.preference import Preference, Rank
 from taut.studyfile import parse_duration, read, template
 from taut.studyfile.lines import Lines
 
@@ -48,7 +49,7 @@ def listing(directory: Path) -> list[tuple[str, int, int]]:
 
 NAMES = "letters, digits and . _ - are allowed, at most 100, the first a letter, a digit or _"
 TOP_KEYS = (
-    "name, command, function, minimize, maximize, subject_to, config, style, timeout, cwd, seed, retries, warm_start, "
+    "name, command, function, minimize, maximize, subject_to, prefer, reference, config, style, timeout, cwd, seed, retries, warm_start, "
     "space, budget, sampler, pruner, results, on are allowed"
 )
 PATTERN = (
@@ -457,6 +458,66 @@ WRONG: list[tuple[str, str]] = [
     ),
 ]
 
+ORDER_OR_WEIGHTS = (
+    'write an order, prefer = ["eval_loss within 1%", "gpu_hours"], or weights, '
+    "prefer = { eval_loss = 0.8, gpu_hours = 0.2 }"
+)
+RANKS = (
+    'is no metric with a tolerance; "eval_loss", "eval_loss within 1%" and "eval_loss within 0.02" are allowed, one text for '
+    f"each objective; {ORDER_OR_WEIGHTS}"
+)
+POINT = "write reference = { loss = 4.0, hours = 4.0 }"
+for line, message in [
+    (
+        'prefer = ["loss",\n "huors"]',
+        "4: prefer[1]: 'huors' is no objective; loss and hours are; did you mean 'hours'?",
+    ),
+    (
+        'prefer = ["loss within 1%"]',
+        f"3: prefer: hours must be named, too, as every objective; {ORDER_OR_WEIGHTS}",
+    ),
+    ('prefer = "loss then hours"', f"3: prefer: 'loss then hours' {RANKS}"),
+    ('prefer = ["loss +- 1%", "hours"]', f"3: prefer[0]: 'loss +- 1%' {RANKS}"),
+    ('prefer = ["loss", 3]', f"3: prefer[1]: 3 {RANKS}"),
+    ("prefer = true", f"3: prefer: True is no preference; {ORDER_OR_WEIGHTS}"),
+    (
+        'prefer = ["loss within -1%", "hours"]',
+        "3: prefer[0]: '-1' is no tolerance; a number above 0 is allowed, or a percentage of the best value: "
+        '"loss within 1%"',
+    ),
+    (
+        'prefer = ["loss", "hours within 1%"]',
+        "3: prefer[1]: 'hours within 1%' is the last, and nobody comes after it to decide within a tolerance; write 'hours', "
+        "or move it up",
+    ),
+    (
+        'prefer = ["loss", "hours", "loss"]',
+        "3: prefer[2]: 'loss' is named twice; each objective stands once, the most important first",
+    ),
+    (
+        "prefer = { loss = 0.8 }",
+        f"3: prefer: hours must be named, too, as every objective; {ORDER_OR_WEIGHTS}",
+    ),
+    ("prefer = { loss = 1, hours = -2 }", "3: prefer.hours: -2 is below 0; a weight is 0 or above"),
+    ("prefer = { loss = 0, hours = 0 }", "3: prefer: all weights are 0; at least one must be above"),
+    ('prefer = { loss = "a" }', f"3: prefer.loss: 'a' is not a finite number; {ORDER_OR_WEIGHTS}"),
+    ("reference = { loss = 4 }", f"3: reference: hours must be named, too, as every objective; {POINT}"),
+    ("reference = 4", f"3: reference: 4 is no table of numbers; {POINT}"),
+    ("reference = { loss = 4, hours = inf }", f"3: reference.hours: inf is not a finite number; {POINT}"),
+    (
+        "reference = { loss = 4, hours = 1, gb = 2 }",
+        "3: reference.gb: 'gb' is no objective; loss and hours are",
+    ),
+]:
+    WRONG.append((f'{COMMAND}\nminimize = ["loss", "hours"]\n{line}\n{SPACE}\n', message))
+WRONG.append(
+    (
+        f'{TOP}\nprefer = ["loss"]\n{SPACE}\n',
+        "3: prefer: a preference is among several objectives, and loss is the only one; name another with minimize or maximize, "
+        "or take it out",
+    )
+)
+
 try:
     tomllib.loads("a = { b = 1, }")
 except tomllib.TOMLDecodeError:  # TOML 1.1, which newer parsers read, allows these two
@@ -548,6 +609,8 @@ command = "python {base}/train.py --output_dir {trial_dir} {args} --tag '{{x}}' 
 maximize = "accuracy"
 minimize = ["eval_loss", "seconds"]
 subject_to = ["memory_gb <= 40"]
+prefer = ["accuracy within 0.01", "seconds within 10%", "eval_loss"]
+reference = { accuracy = 0.5, eval_loss = 3, seconds = 7200 }
 style = "--k=v"
 timeout = "1h30m"
 cwd = "."
@@ -597,6 +660,10 @@ def test_a_full_file(here: Path) -> None:
         Objective("seconds"),
     ]
     assert definition.subject_to == ["memory_gb <= 40"]
+    assert definition.prefer == Preference(
+        order=[Rank("accuracy", 0.01), Rank("seconds", 0.1, relative=True), Rank("eval_loss")]
+    )
+    assert definition.reference == {"accuracy": 0.5, "eval_loss": 3.0, "seconds": 7200.0}
     assert (definition.seed, definition.retries) == (7, 0)
     assert definition.parsed_space().names == ("learning_rate", "lora_r", "optim", "momentum", "lora_alpha")
     budget = definition.budget
@@ -643,6 +710,8 @@ def test_a_full_file(here: Path) -> None:
         GOOD.replace(COMMAND, "command = 'x {m.lr}'").replace("\nlr", "\nm.lr"),
         GOOD + "trial = { uniform = [0, 1] }\n",
         f"timeout = 90\n{GOOD}",
+        GOOD.replace(MINIMIZE, 'minimize = ["loss", "s"]\nprefer = { loss = 1, s = 0 }'),
+        GOOD.replace(MINIMIZE, 'minimize = ["loss", "s"]') + "[prefer]\nloss = 0.8\ns = 0.2\n",
     ],
 )
 def test_good_files_survive_a_round_trip(here: Path, text: str) -> None:

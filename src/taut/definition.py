@@ -7,16 +7,27 @@ started trial names the revision that it was chosen under.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from taut.errors import InputError
 from taut.fidelity import Fidelity
+from taut.preference import Preference, named
 from taut.space import Space
 from taut.space.expression import Expression
 
-__all__ = ["Budget", "Definition", "Earlier", "Evaluation", "Method", "Objective", "Results"]
+__all__ = [
+    "Budget",
+    "Definition",
+    "Earlier",
+    "Evaluation",
+    "Method",
+    "Objective",
+    "Results",
+    "reference_form",
+]
 
 
 class Objective(msgspec.Struct, frozen=True):
@@ -117,6 +128,8 @@ class Definition(msgspec.Struct, frozen=True):
     """Everything that was asked of a study.
 
     space: JSON form of the space (see `Space.to_json`); `Definition.parsed_space` builds it.
+    prefer: which of several objectives matter more, if that was said. reference: from where the hypervolume of the front is
+    measured, by objective; empty if that was not said.
     retries: how often a trial whose worker died is started again.
     fidelity: how far trials are taken, if their steps mean something to the study.
     warm_start: earlier studies whose trials inform this one.
@@ -128,6 +141,8 @@ class Definition(msgspec.Struct, frozen=True):
     objectives: list[Objective]
     seed: int = 0
     subject_to: list[str] = []
+    prefer: Preference | None = None
+    reference: dict[str, float] = {}
     warm_start: list[Earlier] = []
     budget: Budget = Budget()
     sampler: Method = Method("auto")
@@ -170,6 +185,17 @@ class Definition(msgspec.Struct, frozen=True):
             seen.add(objective.metric)
         for text in self.subject_to:
             _check_condition(text, "subject_to")
+        metrics = [objective.metric for objective in self.objectives]
+        try:
+            if self.prefer is not None:
+                self.prefer.check(metrics)
+        except InputError as error:
+            raise error.under("prefer") from None
+        try:
+            if self.reference:
+                named(self.reference, metrics, reference_form(metrics))
+        except InputError as error:
+            raise error.under("reference") from None
         budget = self.budget
         for name in ("trials", "hours", "gpu_hours"):
             value = getattr(budget, name)
@@ -191,6 +217,11 @@ class Definition(msgspec.Struct, frozen=True):
             raise InputError(f"{self.retries} must lie between 0 and 1000", ("retries",))
         if not 0 <= self.seed < 2**63:
             raise InputError(f"{self.seed} must lie between 0 and 2**63 - 1", ("seed",))
+
+
+def reference_form(metrics: Sequence[str]) -> str:
+    """How a study's reference is written, as an example."""
+    return f"reference = {{ {', '.join(f'{metric} = 4.0' for metric in metrics)} }}"
 
 
 def _check_condition(text: str, *at: str) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from taut.definition import Budget, Definition, Earlier, Method, Objective
+from taut.definition import Budget, Definition, Earlier, Method, Objective, reference_form
 from taut.errors import InputError, nearest
+from taut.preference import Preference, amounts, named
 from taut.space import Space
 
-__all__ = ["definer", "hours_of", "mode_of", "place_of", "whole"]
+__all__ = ["definer", "hours_of", "mode_of", "place_of", "reference_given", "whole"]
 
 _MODES = ("async", "batch", "sequential")
 
@@ -26,6 +27,8 @@ def definer(
     minimize: str | Sequence[str],
     maximize: str | Sequence[str],
     subject_to: str | Sequence[str],
+    prefer: Any,
+    reference: Any,
     trials: int | None,
     until: str | None,
     sampler: str | Mapping[str, Any] | None,
@@ -60,6 +63,8 @@ def definer(
         "warm_start": None if warm_start is None else _earlier(warm_start),
     }
     asked = {key: value for key, value in asked.items() if value is not None}
+    asked |= {} if prefer is None else {"prefer": _preference(prefer)}
+    asked |= {} if reference is None else {"reference": reference_given(reference, objectives)}
     limits = {"trials": None if trials is None else whole("trials", trials, 1), "until": until}
     limits = {key: value for key, value in limits.items() if value is not None}
 
@@ -117,6 +122,29 @@ def _texts(name: str, value: str | Sequence[str]) -> list[str]:
     if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
         raise InputError(f"{value!r} is not possible; use a text, or a list of texts", (name,))
     return list(texts)
+
+
+def _preference(given: Any) -> Preference | None:
+    """What is preferred; nothing if what is given is empty."""
+    if isinstance(given, Preference):
+        return given
+    try:
+        return Preference.parse(given) if given or isinstance(given, str) else None
+    except InputError as error:
+        raise error.under("prefer") from None
+
+
+def reference_given(given: Any, objectives: Sequence[Objective]) -> dict[str, float]:
+    """A value for each objective, by its metric. objectives: none where the study that exists has them."""
+    metrics = [objective.metric for objective in objectives]
+    form = reference_form(metrics or ["loss"])
+    try:
+        values = amounts(given, form)
+        if metrics:
+            named(values, metrics, form)
+    except InputError as error:
+        raise error.under("reference") from None
+    return values
 
 
 def _earlier(given: Any) -> list[Earlier]:

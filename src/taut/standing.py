@@ -9,7 +9,41 @@ from numpy.typing import NDArray
 
 from taut.space.prior import Floats
 
-__all__ = ["standing"]
+__all__ = ["fronts", "non_dominated", "standing"]
+
+_FEW = 32  # rows that are looked at without further ado
+
+
+def non_dominated(table: Floats) -> NDArray[np.bool_]:
+    """(k,) which of k rows of losses no other row is at least as good as everywhere and better somewhere."""
+    kept = np.ones(len(table), bool)
+    if len(table) > _FEW:  # one good row leaves few others to look at
+        columns = np.ascontiguousarray(table.T)
+        with np.errstate(all="ignore"):
+            scaled = (columns - columns.min(axis=1)[:, None]) / np.ptp(columns, axis=1)[:, None]
+        pivot = columns[:, [scaled.sum(axis=0).argmin()]]
+        kept[(pivot <= columns).all(axis=0) & (pivot < columns).any(axis=0)] = False
+        table = table[kept]
+    kept[kept] = _front(table)
+    return kept
+
+
+def _front(table: Floats) -> NDArray[np.bool_]:
+    kept = np.ones(len(table), bool)
+    order = np.lexsort(table.T[::-1])
+    if len(table) and table.shape[1] == 2:
+        # Along the first objective, whoever brings a new least value of the second.
+        rows = table[order]
+        fresh = np.concatenate(([True], (rows[1:] != rows[:-1]).any(axis=1)))
+        lower = np.concatenate(([True], rows[1:, 1] < np.minimum.accumulate(rows[:-1, 1])))
+        first = np.maximum.accumulate(np.where(fresh, np.arange(len(rows)), 0))  # of rows that are equal
+        kept[order] = lower[first]
+        return kept
+    for i in order:
+        if kept[i]:
+            beaten = (table[i] <= table).all(axis=1) & (table[i] < table).any(axis=1)
+            kept &= ~beaten
+    return kept
 
 
 def standing(loss: Floats, slack: Floats) -> Floats:
@@ -35,16 +69,28 @@ def standing(loss: Floats, slack: Floats) -> Floats:
     return place
 
 
+def fronts(loss: Floats) -> NDArray[np.int64]:
+    """(k,) the front of each of k rows of finite losses (k, m), from 0; rows of one do not dominate each other."""
+    if not len(loss):
+        return np.empty(0, np.int64)
+    order = np.lexsort(loss.T[::-1])
+    rows = loss[order]
+    fresh = np.ones(len(rows), bool)
+    fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    which = np.empty(len(rows), np.int64)
+    which[order] = np.cumsum(fresh) - 1
+    if loss.shape[1] == 1:
+        return which
+    return (_ranks_of_two if loss.shape[1] == 2 else _ranks)(rows[fresh])[which]
+
+
 def _by_fronts(loss: Floats) -> Floats:
     merit = np.full(len(loss), np.inf)
     rows = np.flatnonzero(np.isfinite(loss).all(axis=1))
     if not len(rows):
         return merit
-    points, which = np.unique(loss[rows], axis=0, return_inverse=True)
-    rank = (_ranks_of_two if loss.shape[1] == 2 else _ranks)(points)[which.reshape(-1)]
-    for each in range(int(rank.max()) + 1):
-        front = rows[rank == each]
-        merit[front] = each + _crowded(loss[front])
+    rank = fronts(loss[rows])
+    merit[rows] = rank + _crowded(loss[rows], rank)
     return merit
 
 
@@ -73,14 +119,17 @@ def _ranks(points: Floats) -> NDArray[np.int64]:
     return rank
 
 
-def _crowded(front: Floats) -> Floats:
-    """(k,) from 0, alone at an end of the front, to below 1, in a crowd."""
-    k = len(front)
-    distance = np.zeros(k)
-    for column in front.T:
-        order = np.argsort(column, kind="stable")
-        span = column[order[-1]] - column[order[0]]
-        distance[order[[0, -1]]] = np.inf
-        if span > 0.0 and k > 2:
-            distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
+def _crowded(loss: Floats, rank: NDArray[np.int64]) -> Floats:
+    """(k,) within each front, from 0, alone at an end of it, to below 1, in a crowd."""
+    distance = np.zeros(len(loss))
+    for column in loss.T:
+        order = np.lexsort((column, rank))
+        front, values = rank[order], column[order]
+        parted = front[1:] != front[:-1]
+        first, last = np.concatenate(([True], parted)), np.concatenate((parted, [True]))
+        span = (values[last] - values[first])[front]
+        inner = np.flatnonzero(~(first | last))
+        gap = np.full(len(order), np.inf)
+        gap[inner] = (values[inner + 1] - values[inner - 1]) / np.where(span[inner] > 0.0, span[inner], 1.0)
+        distance[order] += gap
     return 0.99 / (1.0 + distance)

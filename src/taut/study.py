@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 import traceback
@@ -10,7 +9,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 import numpy as np
@@ -23,10 +22,12 @@ from taut.executors import objective as objectives
 from taut.executors.base import Executor
 from taut.executors.inline import InlineExecutor
 from taut.executors.objective import Objective as Function
-from taut.given import definer, hours_of, mode_of, place_of, whole
+from taut.given import definer, hours_of, mode_of, place_of, reference_given, whole
 from taut.interrupts import Interrupts
-from taut.leading import leader
-from taut.metrics.pareto import best_first, front
+from taut.leading import leader, nearest_miss
+from taut.lineage import Stretch, lineage
+from taut.metrics.knee import knee
+from taut.metrics.pareto import Front, best_first, reference_of, volume
 from taut.opening import open_store
 from taut.samplers.base import unheard
 from taut.snapshot import Snapshot
@@ -34,6 +35,9 @@ from taut.space import Space
 from taut.trial import State, Trial, TrialRecord
 from taut.warm import work
 from taut.worker import Mode, Worker
+
+if TYPE_CHECKING:
+    from taut.executors.futures import Pool
 
 __all__ = ["Study", "Trials"]
 
@@ -90,6 +94,9 @@ class Study:
     space: what to tune; may be left out when the study exists.
     minimize, maximize: metric names; several objectives may be given.
     subject_to: conditions on metrics that a good trial fulfils, such as ``"memory_gb <= 40"``.
+    prefer: which of several objectives matter more: an order such as ``["loss within 1%", "gpu_hours"]``, or weights such as
+        ``{"loss": 0.8, "gpu_hours": 0.2}``. `best` and the sampler go by it. Empty: nothing is preferred any more.
+    reference: from where `hypervolume` is measured: a bad value for each objective.
     trials: how many finished trials the whole study is to have, over all workers and resumptions.
     sampler: a method's name, or a mapping with its options, such as ``{"method": "grid", "resolution": 5}``; "auto" in a
         new study if left out.
@@ -109,6 +116,8 @@ class Study:
         minimize: str | Sequence[str] = (),
         maximize: str | Sequence[str] = (),
         subject_to: str | Sequence[str] = (),
+        prefer: str | Sequence[str] | Mapping[str, float] | None = None,
+        reference: Mapping[str, float] | None = None,
         trials: int | None = None,
         until: str | None = None,
         sampler: str | Mapping[str, Any] | None = None,
@@ -121,10 +130,8 @@ class Study:
     ) -> None:
         place = None if path is None else place_of(path)
         label = place.resolve().name if place else "study"
-        define = definer(
-            *(label, space, minimize, maximize, subject_to, trials, until, sampler, pruner, seed, retries),
-            *(warm_start, name),
-        )
+        aims = minimize, maximize, subject_to, prefer, reference
+        define = definer(label, space, *aims, trials, until, sampler, pruner, seed, retries, warm_start, name)
         self._begin(place, define, clock)
         for earlier in self.definition.warm_start if warm_start is not None else ():
             if not earlier.complete:
@@ -195,16 +202,17 @@ class Study:
     def best(self) -> TrialRecord:
         """The best complete trial that fulfils the constraints; what others reported on their way does not count.
 
-        With several objectives it is the best by the first of them; `pareto` has all that matter.
+        With several objectives it is the best by what the study prefers, and without a preference by the first of them; `pareto` has
+        all that matter.
 
-        Raises `StudyError` while there is none; where trials have reported, it names the most promising one, and at which step.
+        Raises `StudyError` while there is none. Where complete trials break constraints, it names the one that breaks them least;
+        where trials have only reported, the most promising one, and at which step.
         """
         order = self.ranking
         if not order:
             counts = self.snapshot.counts
-            if counts[State.COMPLETE]:
-                conditions = " and ".join(self.definition.subject_to)
-                raise StudyError(f"none of {counts[State.COMPLETE]} complete trials fulfils {conditions}")
+            if broken := nearest_miss(self.store.snapshot):
+                raise StudyError(broken)
             promising = leader(self.store.snapshot, self.store.proposals.pruner)
             if promising is not None:
                 raise StudyError(f"no trial is complete yet; {promising}")
@@ -212,16 +220,51 @@ class Study:
             raise StudyError(f"no trial is complete yet ({failed} failed, {running} running)")
         return self.snapshot.records(order[:1])[0]
 
+    def lineage(self, trial: TrialRecord | int) -> list[Stretch]:
+        """The stretches of the run that ended with a trial of a population, the first one first: their trials, steps and parameters."""
+        return lineage(self.snapshot, trial if isinstance(trial, int) else trial.number)
+
     @property
     def ranking(self) -> list[int]:
-        """Numbers of complete trials that fulfil the constraints, best first (by the first objective)."""
+        """Numbers of complete trials that fulfil the constraints, best first; see `best`."""
         return best_first(self.snapshot)
 
     @property
     def pareto(self) -> Trials:
-        """The trials that no other beats in every objective, sorted by the first."""
+        """The trials that no other beats in every objective, sorted by the first.
+
+        Where the sampler looks for the best at every cost (`aim = "front"`), the cost counts as an objective here.
+        """
         snapshot = self.snapshot
-        return Trials(snapshot.records(front(snapshot)))
+        return Trials(snapshot.records(Front.of(snapshot).numbers))
+
+    @property
+    def knee(self) -> TrialRecord | None:
+        """The trial of `pareto` from which a little more of one objective costs much of another; None if the front has no such bend.
+
+        Objectives are scaled by their range on the front; the knee lies farthest below the line between its ends.
+        """
+        snapshot = self.snapshot
+        front = Front.of(snapshot)
+        row = knee(front.loss)
+        return None if row is None else snapshot.records(front.numbers[[row]])[0]
+
+    @property
+    def reference(self) -> dict[str, float]:
+        """From where `hypervolume` is measured: what the study states, else the worst value of each objective so far.
+
+        The worst of the complete trials that fulfil the constraints moves while the study runs; to compare over time, or with
+        another study, state a reference. Empty while there is neither.
+        """
+        return reference_of(self.snapshot)
+
+    def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
+        """The volume of outcomes that `pareto` beats and that are better than a reference; exact, the larger the better.
+
+        reference: a value for each objective, by its metric; that of the study if left out (see `reference`).
+        """
+        objectives = self.definition.objectives
+        return volume(self.snapshot, None if reference is None else reference_given(reference, objectives))
 
     # ------------------------------------------------------------------ running
 
@@ -230,34 +273,39 @@ class Study:
         objective: Function,
         *,
         trials: int | None = None,
-        workers: int = 1,
+        workers: int | None = None,
         mode: Mode = "async",
         hours: float | None = None,
+        executor: Pool | Callable[[], Pool] | None = None,
     ) -> Study:
         """Evaluate `objective` until the budget is used up.
 
         objective: ``train(trial)`` or ``train(**params)``, returning a number or a dict of metrics.
         trials: finished trials that the whole study is to have (not: this many more).
-        workers: trials that run side by side, each in a warm process; 1 runs them in this process.
+        workers: trials that run side by side, each in a warm process; 1, the default, runs them in this process.
         mode: ``async``, ``batch`` (all of a batch must finish before the next is chosen) or ``sequential``.
         hours: no trial is started after so many hours of this call.
+        executor: where to run trials instead: any `concurrent.futures.Executor`, or a function that makes one (and makes it again if
+            it breaks). Then `workers` is how many trials it has at a time; by default what the pool says of itself.
 
         Ctrl-C stops at once and leaves a study that can be resumed. Returns the study.
         """
         mode_of(mode)
-        workers = whole("workers", workers, 1)
+        workers = None if workers is None else whole("workers", workers, 1)
         limit = None if trials is None else whole("trials", trials, 1)
         hours = hours_of(hours)
         if not callable(objective):
             raise InputError(
                 f"{objective!r} is not a function; give train(trial) or train(**params)", ("objective",)
             )
-        endless = math.isinf(self.store.proposals.limit) and self.definition.budget == Budget()
+        endless = self.store.proposals.endless and self.definition.budget == Budget()
         if trials is None and hours is None and endless:
             raise InputError(
                 "no end is in sight: give trials=100 (finished trials of the whole study)", ("trials",)
             )
-        executor = self._executor(objective, workers)
+        slots = (
+            self._pool(executor, objective, workers) if executor else self._executor(objective, workers or 1)
+        )
         self.budget(limit)
         caution = self.store.proposals.sampler.warning(self.space)
         if caution:
@@ -265,17 +313,35 @@ class Study:
         deadline = None if hours is None else time.monotonic() + hours * 3600
         try:
             with Interrupts(self.store.walltime):
-                Worker(self.store, executor, mode=mode, deadline=deadline).run()
+                Worker(self.store, slots, mode=mode, deadline=deadline).run()
         finally:
             self._warn()
         return self
+
+    def _pool(self, pool: Pool | Callable[[], Pool], objective: Function, workers: int | None) -> Executor:
+        from taut.executors.futures import FuturesExecutor
+
+        if not callable(pool) and not hasattr(pool, "submit"):
+            raise InputError(
+                f"{pool!r} is no executor; give a concurrent.futures.Executor, or a function that makes one",
+                ("executor",),
+            )
+        return FuturesExecutor(
+            pool,
+            objective,
+            slots=workers,
+            with_trial=objectives.takes_trial(objective, self.space.names, self.space.optional),
+            main=[objective.metric for objective in self.definition.objectives],
+            place=self._path,
+            prunes=self.definition.pruner is not None,
+        )
 
     def _executor(self, objective: Function, workers: int) -> Executor:
         main = [objective.metric for objective in self.definition.objectives]
         names, optional = self.space.names, self.space.optional
         with_trial = objectives.takes_trial(objective, names, optional)
         if workers == 1:
-            return InlineExecutor(objective, with_trial, main, self.store.report, self.store.stops)
+            return InlineExecutor(objective, with_trial, main, self.store.report, self.store.referee.stops)
         from taut.executors.places import of_job
         from taut.executors.pool import PoolExecutor
 

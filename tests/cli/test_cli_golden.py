@@ -209,14 +209,114 @@ def test_best_of_several_objectives(home: Home) -> None:
     home.edit(('minimize = "loss"', 'minimize = "loss"\nmaximize = "size"'))
     run = home.taut("run", "study.toml")
     assert "minimize loss and maximize size, 4 trials" in run.out
-    said = home.taut("best", "study.toml")
-    # The front, sorted by the first objective: 0.5 is nearest to 0.3, the others are larger.
-    front = [0, 3, 2]
-    assert said.out == "".join(
-        f"trial {n}  {metrics(n)}\n  x = {X[n]:.6g}\n  kind = {KIND[n]}\n" for n in front
+    # 0.5 is nearest to 0.3, the others are larger; the first trial has the least loss, the third the largest size.
+    lines = [
+        "front: 3 of 4 complete trials, to minimize loss and maximize size",
+        "  trial       loss     size        parameters",
+        *(
+            f"  {n:>5}  {LOSS[n]:>9.6g}  {SIZE[n]:>7.6g}  {mark:4}  x={X[n]:.6g}  kind={KIND[n]}"
+            for n, mark in ((0, ""), (3, "knee"), (2, ""))
+        ),
+        f"hypervolume: {hypervolume([0, 3, 2]):.6g} from loss = {LOSS[2]:.6g}, size = {SIZE[1]:.6g} "
+        "(the worst of 4 trials; it moves with them)",
+        "knee: trial 3, where the front bends most: farthest from the line between its ends",
+        "  against trial 0 (lowest loss): loss 135 % higher, size 21 % higher",
+        "  against trial 2 (highest size): loss 64 % lower, size 25 % lower",
+        f"trial 3  {metrics(3)}",
+        f"  x = {X[3]:.6g}",
+        "  kind = b",
+    ]
+    assert home.taut("best", "study.toml").out.splitlines() == lines
+    assert run.out.splitlines()[-3 - len(lines) :] == [
+        *lines,
+        "look at:  runs/demo  (the study)",
+        "          runs/demo/trials/3  (output of trial 3)",
+        "          taut trials runs/demo  (every trial)",
+    ]
+    assert re.findall(r"trial (\d) complete .*  on the front so far", run.out) == ["0", "2", "3"]
+    assert home.taut("status", "study.toml").out.splitlines()[-2:] == [
+        f"front: 3 trials, loss 0.04 to {LOSS[2]:.6g}, size 5 to {SIZE[2]:.6g}",
+        f"knee: trial 3  {metrics(3)}  (x={X[3]:.6g}  kind=b)",
+    ]
+
+
+def hypervolume(front: list[int]) -> float:
+    """Of trials sorted by loss, which their sizes are, too; from the worst of the first four trials."""
+    volume, low = 0.0, SIZE[1]
+    for n in front:
+        volume += (SIZE[n] - low) * (LOSS[2] - LOSS[n])
+        low = SIZE[n]
+    return volume
+
+
+def test_best_of_several_objectives_as_json(home: Home) -> None:
+    home.edit(('minimize = "loss"', 'minimize = "loss"\nmaximize = "size"'))
+    home.taut("run", "study.toml")
+    told = json.loads(home.taut("best", "study.toml", "--json").out)
+    assert [record["number"] for record in told["front"]] == [0, 3, 2]
+    assert told["front"][1] == home.trials()[3]
+    assert told["hypervolume"] == pytest.approx(hypervolume([0, 3, 2]))
+    assert told["reference"] == {"values": {"loss": LOSS[2], "size": SIZE[1]}, "stated": False}
+    assert told["best"] == {
+        "number": 0,
+        "reason": "lowest loss, the first objective; no preference is stated",
+        "against": ["trial 2 (highest size): loss 85 % lower, size 39 % lower"],
+    }
+    assert told["knee"]["number"] == 3 and len(told["knee"]["against"]) == 2
+
+
+def test_best_by_preference_and_from_a_stated_reference(home: Home) -> None:
+    home.edit(
+        (
+            'minimize = "loss"',
+            'minimize = "loss"\nmaximize = "size"\nprefer = ["loss within 150%", "size"]\n'
+            "reference = { loss = 0.2, size = 0 }",
+        )
     )
-    assert [record["number"] for record in json.loads(home.taut("best", "study.toml", "--json").out)] == front
-    assert home.taut("status", "study.toml").out.count("best: trial") == 3
+    run = home.taut("run", "study.toml").out
+    assert run.startswith(
+        "study demo in runs/demo: minimize loss and maximize size (preferring loss within 150%, then size), 4 trials, "
+    )
+    assert re.findall(r"trial (\d) complete .*  best so far", run) == ["0", "3"]
+    lines = home.taut("best", "study.toml").out.splitlines()
+    assert lines[5:8] == [
+        f"hypervolume: {5 * (0.2 - 0.04) + (SIZE[3] - 5) * (0.2 - LOSS[3]):.6g} from loss = 0.2, size = 0 "
+        "(as the study states); 1 trial of the front is not better than that and adds nothing",
+        "best: trial 3, highest size of the 3 trials with loss within 150% of the lowest, 0.04",
+        "  against trial 0 (lowest loss): loss 135 % higher, size 21 % higher",
+    ]
+    assert lines[-3:] == [f"trial 3  {metrics(3)}", f"  x = {X[3]:.6g}", "  kind = b"]
+    status = home.taut("status", "study.toml").out.splitlines()
+    assert "preference: loss within 150%, then size" in status
+    assert status[-1] == f"best: trial 3  {metrics(3)}  (x={X[3]:.6g}  kind=b)"
+    assert json.loads(home.taut("best", "study.toml", "--json").out)["best"]["number"] == 3
+    home.edit(('prefer = ["loss within 150%", "size"]', "prefer = { loss = 1, size = 9 }"))
+    home.taut("run", "study.toml")  # nothing is left to run, but the file is read
+    assert (
+        "best: trial 2, the best weighted sum, 1 loss + 9 size, each scaled by its range on the front\n"
+        in home.taut("best", "study.toml").out
+    )
+    assert home.taut("verify", "study.toml").out == "all 4 suggestions reproduced\n"
+
+
+def test_best_at_every_cost(home: Home) -> None:
+    """gp with aim = "front": the size is what a trial costs."""
+    home.edit(('method = "random"', 'method = "gp"\naim = "front"\ncost = "size"'))
+    home.taut("run", "study.toml")
+    lines = home.taut("best", "study.toml").out.splitlines()
+    best = int(lines[0].split()[1])
+    assert lines[0].startswith(f"trial {best}  loss=") and lines[2].startswith("  kind = ")
+    assert re.fullmatch(r"front: \d of 4 complete trials, to minimize loss and minimize size", lines[3])
+    assert not any(line.startswith("hypervolume") for line in lines)
+    told = json.loads(home.taut("best", "study.toml", "--json").out)
+    sizes = [record["values"]["size"] for record in told["front"]]
+    assert told["best"]["number"] == told["front"][0]["number"] == best and sizes == sorted(
+        sizes, reverse=True
+    )
+    assert told["best"]["reason"] == "lowest loss" and told["hypervolume"] is None
+    assert re.search(
+        r"^front: \d trials?, loss .*\nbest: trial \d ", home.taut("status", "study.toml").out, re.M
+    )
 
 
 def test_best_respects_constraints(home: Home) -> None:
@@ -228,9 +328,11 @@ def test_best_respects_constraints(home: Home) -> None:
 def test_no_best(home: Home) -> None:
     home.edit(('minimize = "loss"', 'minimize = "loss"\nsubject_to = ["size <= 0.1"]'))
     run = home.taut("run", "study.toml", code=1)
-    assert run.err == "no complete trial fulfils size <= 0.1\n"
+    none = f"none of 4 complete trials fulfils size <= 0.1; trial 1 is nearest, with size = {SIZE[1]:.6g}"
+    assert run.err == f"{none}\n"
     said = home.taut("best", "study.toml", code=1)
-    assert (said.out, said.err) == ("", "taut: none of 4 complete trials fulfils size <= 0.1\n")
+    assert (said.out, said.err) == ("", f"taut: {none}\n")
+    assert home.taut("status", "study.toml").out.splitlines()[-1] == f"best: {none}"
 
 
 def test_trials(finished: Home) -> None:

@@ -140,12 +140,12 @@ WRONG = [
         "taut: --gpu-hours: it goes with --on slurm; on this machine use --trials or --for",
     ),
     Wrong(
-        "run study.toml --on hyperqueue",
-        "taut: --on: 'hyperqueue' is not a place that is built; use local or slurm",
+        "run study.toml --on hyperqeue",
+        "taut: --on: 'hyperqeue' is not a place; local, slurm, hyperqueue are allowed; did you mean 'hyperqueue'?",
     ),
     Wrong(
         "run study.toml --dry-run",
-        "taut: --dry-run: it goes with --on slurm; on this machine use --trials or --for",
+        "taut: --dry-run: it goes with --on slurm and hyperqueue; on this machine use --trials or --for",
     ),
     Wrong(
         "run study.toml --on slurm --for 2h",

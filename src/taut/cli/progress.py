@@ -13,9 +13,11 @@ from typing import Any
 
 import click
 
-from taut.cli import pruning
+from taut.cli import fronts, pruning
 from taut.cli.common import metrics_text, value_text, warm_start_text
 from taut.duration import in_words
+from taut.leading import nearest_miss
+from taut.metrics.pareto import Front
 from taut.study import Study
 from taut.trial import State, TrialRecord
 
@@ -35,6 +37,7 @@ class Progress:
         self._bar: Any = None
         self._drawn = 0.0
         self._best = -1
+        self._front = len(study.definition.objectives) > 1 and study.definition.prefer is None
         self._began, self._decided_before = time.monotonic(), 0
 
     def __enter__(self) -> Progress:
@@ -77,12 +80,13 @@ class Progress:
 
     def told(self, numbers: Sequence[int]) -> None:
         """These trials, often none, have just finished."""
+        note_of = self._notes() if numbers else {}
         for record in self._study.store.snapshot.records(numbers) if numbers else ():
-            better = self._note_best() and record.number == self._best
+            note = note_of.get(record.number, "")
             if self._live is None:
-                self._say(self._line(record, better))
-            elif better or not self._expected(record):
-                self._draw(self._line(record, better))
+                self._say(self._line(record, note))
+            elif note or not self._expected(record):
+                self._draw(self._line(record, note))
         if self._live is not None and time.monotonic() - self._drawn > _EVERY:
             self._drawn = time.monotonic()
             self._draw()
@@ -91,7 +95,13 @@ class Progress:
         """Whether the trial ended as most do, so that a terminal needs no line for it."""
         return record.state in ("complete", "pruned") or record.number in self._study.store.snapshot.waiting
 
-    def _line(self, record: TrialRecord, better: bool) -> str:
+    def _notes(self) -> dict[int, str]:
+        """What is said of trials that matter: of a new best one, or of the front where nobody says which of several objectives is to count."""
+        if self._front:
+            return dict.fromkeys(Front.of(self._study.store.snapshot).numbers.tolist(), "on the front so far")
+        return {self._best: "best so far"} if self._note_best() else {}
+
+    def _line(self, record: TrialRecord, note: str) -> str:
         took = f"{record.spent:.1f} s" if record.finished is not None or record.spent else ""
         if record.state == "waiting":
             return f"trial {record.number} goes back to the queue: {last_line(record.error)}"
@@ -99,8 +109,7 @@ class Progress:
             return f"trial {record.number} failed after {took}: {last_line(record.error)}"
         if (place := pruning.place_text(self._study, record)) is not None:
             return f"trial {record.number} {place}  {took}"
-        best = "  best so far" if better else ""
-        return f"trial {record.number} {record.state}  {metrics_text(record.values)}  {took}{best}"
+        return f"trial {record.number} {record.state}  {metrics_text(record.values)}  {took}{note and '  '}{note}"
 
     def _note_best(self) -> bool:
         ranking = self._study.ranking[:1]
@@ -118,7 +127,9 @@ class Progress:
         waiting = len(snapshot.waiting)
         also = f", {waiting} waiting to be promoted" if waiting else ""
         parts = [f"{finished}{of} {noun} finished, {running} running{also}"]
-        if self._best >= 0:
+        if self._front and (count := len(Front.of(snapshot).numbers)):
+            parts.append(f"{count} on the front")
+        elif self._best >= 0:
             values = snapshot.records([self._best])[0].values
             main = self._study.definition.objectives[0].metric
             parts.append(f"best {main}={value_text(values[main])} (trial {self._best})")
@@ -136,6 +147,8 @@ def _goal(study: Study) -> str:
     aims = " and ".join(
         f"{'minimize' if o.minimize else 'maximize'} {o.metric}" for o in study.definition.objectives
     )
+    if study.definition.prefer is not None:
+        aims += f" (preferring {study.definition.prefer})"
     trials = study.definition.budget.trials
     return f"{aims}, {trials} trial{'s' if trials > 1 else ''}" if trials else aims
 
@@ -159,16 +172,20 @@ def epilogue(study: Study, folder: Path, why: str, seconds: float) -> int:
     ranking = study.ranking
     if not ranking:
         return _nothing(study, folder)
-    shown = list(study.pareto) if len(study.definition.objectives) > 1 else [study.best]
-    for record in shown:
+    shown = ranking[:1]
+    if fronts.several(study.definition):
+        click.echo("\n".join(fronts.block(study)))
+        shown = [pick.number for pick in fronts.picks(snapshot)] or shown
+    else:
+        record = study.best
         click.echo(f"best: {pruning.best_text(study, record)}")
         for name, value in record.params.items():
             click.echo(f"  {name} = {value_text(value)}")
     click.echo(f"look at:  {folder}  (the study)")
-    for record in shown:
-        place = folder / "trials" / str(record.number)
+    for number in dict.fromkeys(shown):
+        place = folder / "trials" / str(number)
         if place.is_dir():
-            click.echo(f"          {place}  (output of trial {record.number})")
+            click.echo(f"          {place}  (output of trial {number})")
     click.echo(f"          {shlex.join(['taut', 'trials', str(folder)])}  (every trial)")
     return 0
 
@@ -182,8 +199,8 @@ def _nothing(study: Study, folder: Path) -> int:
         click.echo(record.error or "", err=True)
         click.echo(f"mend the script, then start anew with another --dir (this one: {folder})", err=True)
         return 1
-    if snapshot.counts[State.COMPLETE]:
-        click.echo(f"no complete trial fulfils {' and '.join(study.definition.subject_to)}", err=True)
+    if missed := nearest_miss(snapshot):
+        click.echo(missed, err=True)
         return 1
     if promising := pruning.leads(study):
         click.echo(f"no trial is complete yet; {promising}")

@@ -10,11 +10,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from taut.cli import pruning
+from taut.cli import fronts, pruning
 from taut.cli.common import locate, metrics_text, open_study, value_text, warm_start_text
 from taut.cli.progress import last_line
 from taut.duration import in_words
 from taut.errors import InputError
+from taut.leading import nearest_miss
 from taut.reaper import Reaper
 from taut.spells import spells
 from taut.study import Study
@@ -39,6 +40,10 @@ def status(study: str, follow: bool, each: bool) -> None:
             from taut.cli import jobs
 
             said += [*jobs.lines(opened, folder), *(jobs.table(opened, folder) if each else ())]
+        if (folder / "hyperqueue").is_dir():
+            from taut.cli import hyperqueue
+
+            said += hyperqueue.lines(opened, folder)
         news = [part for _, part in said]
         if news != shown:
             click.echo("\n".join(line for line, _ in said))
@@ -76,12 +81,18 @@ def _said(study: Study, directory: str, folder: Path) -> list[pruning.Said]:
             f"time: {in_words(spent)} in finished trials, {in_words(spent / max(trials, 1))} each, "
             f"{workers} worker{'s' if workers > 1 else ''} so far"
         )
-    for record in list(study.pareto)[:20] if len(study.definition.objectives) > 1 else _top(study):
-        params = "  ".join(f"{name}={value_text(value)}" for name, value in record.params.items())
-        lines.append(f"best: {pruning.best_text(study, record)}  ({params})")
+    if (preference := study.definition.prefer) is not None:
+        lines.append(f"preference: {preference}")
+    if fronts.several(study.definition) and study.ranking:
+        lines.append(fronts.brief(snapshot))
+    for name, record in _top(study):
+        params = "  ".join(f"{key}={value_text(value)}" for key, value in record.params.items())
+        lines.append(f"{name}: {pruning.best_text(study, record)}  ({params})")
     said += _news(lines)
     if promising := pruning.leads(study):
         said.append((f"best: no trial is complete yet; {promising}", ""))
+    if not study.ranking and (missed := nearest_miss(snapshot)):
+        said += _news([f"best: {missed}"])
     lines = [f"damaged: {problem}" for problem in study.store.journal.problems]
     if gone := Reaper(study.store).gone():
         dead = f"dead workers: {len(gone)} ({'; '.join(gone[:3])}); the next worker takes their trials over"
@@ -104,28 +115,44 @@ def _sampler(study: Study) -> str:
     return f"{name}: {' '.join(account.split())}" if account else name
 
 
-def _top(study: Study) -> Sequence[TrialRecord]:
-    return [study.best] if study.ranking else []
+def _top(study: Study) -> list[tuple[str, TrialRecord]]:
+    """The trial to look at first: the best; the knee where several objectives have no preference among them."""
+    if not study.ranking:
+        return []
+    if len(study.definition.objectives) == 1 or study.definition.prefer is not None:
+        return [("best", study.best)]
+    return [("knee", record)] if (record := study.knee) is not None else []
 
 
 @click.command(epilog="Example:  taut best runs/lora --json")
 @click.argument("study")
-@click.option(
-    "--json", "as_json", is_flag=True, help="As JSON: one object, or a list of them for several objectives."
-)
+@click.option("--json", "as_json", is_flag=True, help="As JSON: the trial, or an object with the front.")
 def best(study: str, as_json: bool) -> None:
-    """The best trial that fulfils the constraints; with several objectives, the front."""
+    """The best trial that fulfils the constraints; with several objectives, the front.
+
+    With several objectives: the trials that no other beats, the hypervolume and from where it is measured, the best by
+    the study's preference if it states one, and the knee, with the reason. So it is for a sampler that looks for the best at every
+    cost (aim = "front").
+    """
     opened = open_study(study)
-    several = len(opened.definition.objectives) > 1
-    chosen = list(opened.pareto) if several and opened.ranking else [opened.best]
-    if as_json:
-        plain = [msgspec.to_builtins(record) for record in chosen]
-        click.echo(json.dumps(plain if several else plain[0], indent=1))
+    record = opened.best
+    if fronts.several(opened.definition):
+        if as_json:
+            click.echo(json.dumps(fronts.as_json(opened), indent=1))
+            return
+        if len(opened.definition.objectives) > 1:
+            click.echo("\n".join(fronts.block(opened)))
+            return
+    elif as_json:
+        click.echo(json.dumps(msgspec.to_builtins(record), indent=1))
         return
-    for record in chosen:
-        click.echo(pruning.best_text(opened, record))
-        for name, value in record.params.items():
-            click.echo(f"  {name} = {value_text(value)}")
+    click.echo(pruning.best_text(opened, record))
+    for name, value in record.params.items():
+        click.echo(f"  {name} = {value_text(value)}")
+    if descent := pruning.descent_text(opened, record):
+        click.echo(descent)
+    if fronts.several(opened.definition):
+        click.echo("\n".join(fronts.block(opened)))
 
 
 @click.command(epilog="Example:  taut trials runs/lora --csv > trials.csv")

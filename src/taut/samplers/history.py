@@ -12,6 +12,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from taut.definition import Objective
+from taut.preferred import aims
 from taut.samplers.base import Numbers
 from taut.samplers.partial import Partial
 from taut.slack import slacks
@@ -41,7 +43,8 @@ class History:
 
     done: complete trials, in the order in which they ended; in a study with a fidelity and a pruner also those that have come to
     a rung, in the order in which they came there. ended: (k,) when that was. loss: (k, m) their objectives, less is better; of trials that are not
-    complete what they would probably come to (see `partial.py`). graded: whether there may be such. whole: (k,) which of them say what a trial on the highest rung that any
+    complete what they would probably come to (see `partial.py`). Where the study prefers some objectives to others, `loss` and `slack` are
+    what `taut.preferred.aims` makes of that. graded: whether there may be such. whole: (k,) which of them say what a trial on the highest rung that any
     is on comes to. slack: (k, c) their constraints, kept where at most 0. good: (k,) which fulfil every constraint. failed: trials that ended without a result
     through their parameters' fault, as far as anybody knows (what only lost its worker is tried again, and pending).
     pruned: trials that were given up. pending: trials that are running, or will be; `done` has none of either.
@@ -57,7 +60,9 @@ class History:
             done, table, ended = _complete(snapshot)
         else:
             done, table, ended = partial.numbers, partial.loss, partial.ended
-        kept = np.isfinite(table).all(axis=1) & snapshot.chosen[done]
+        kept, finite = snapshot.chosen[done], np.isfinite(table)
+        if not finite.all():  # seldom, and looking at rows takes several times as long
+            kept = kept & finite.all(axis=1)
         if not kept.all():
             done, table, ended = done[kept], table[kept], ended[kept]
         if (ended[1:] < ended[:-1]).any():
@@ -66,9 +71,8 @@ class History:
             ended = ended[order]
         self.done: Numbers = done
         self.ended: Floats = ended
-        self.loss: Floats = table
         self.graded = partial is not None
-        self._partial = partial
+        self._partial, self._table = partial, table
 
     @staticmethod
     def of(snapshot: Snapshot) -> History:
@@ -86,7 +90,37 @@ class History:
         if self._partial is None:
             count = len(self.done)
             return Steps(np.arange(count), np.zeros(count), self.loss, np.ones(count, bool))
-        return Steps(*self._partial.steps(self.done))
+        who, grade, loss, last = self._partial.steps(self.done)
+        return Steps(who, grade, self._aims(loss)[0], last)
+
+    @cached_property
+    def loss(self) -> Floats:
+        return self._aims(self._table)[0]
+
+    @cached_property
+    def slack(self) -> Floats:
+        within = self._aims(self._table)[1]
+        return np.concatenate((self._constraints, within), axis=1) if within.shape[1] else self._constraints
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """What the columns of `loss` are."""
+        definition = self.snapshot.definition
+        if definition.prefer is None:
+            return definition.objectives
+        if definition.prefer.weights:
+            return [Objective("weighted")]
+        known = {objective.metric: objective for objective in definition.objectives}
+        return [known[rank.metric] for rank in definition.prefer.decisive]
+
+    def _aims(self, table: Floats) -> tuple[Floats, Floats]:
+        """Losses, and what is to be kept beside the constraints, of rows of objectives."""
+        definition = self.snapshot.definition
+        if definition.prefer is None:
+            return table, np.empty((len(table), 0))
+        metrics = [objective.metric for objective in definition.objectives]
+        good = (self._constraints <= 0.0).all(axis=1)
+        return aims(definition.prefer, metrics, table, self._table[good] if good.any() else self._table)
 
     @cached_property
     def failed(self) -> Numbers:
@@ -111,7 +145,7 @@ class History:
         return numbers[self.snapshot.chosen[numbers]] if len(numbers) else numbers
 
     @cached_property
-    def slack(self) -> Floats:
+    def _constraints(self) -> Floats:
         if not self.snapshot.definition.subject_to:
             return np.empty((len(self.done), 0))
         values = self.snapshot.values if self._partial is None else self._partial.values
@@ -177,7 +211,9 @@ class _Places:
             self._attempt = np.concatenate((self._attempt, np.full(more, -1, np.int32)))
         fresh = np.flatnonzero(snapshot.attempt != self._attempt[:size])
         if len(fresh):
-            fresh = fresh[snapshot.chosen[fresh]]  # an end may be read before the start that has the parameters
+            fresh = fresh[
+                snapshot.chosen[fresh]
+            ]  # an end may be read before the start that has the parameters
             codes = snapshot.codes[fresh]
             self.unit[fresh] = snapshot.space.encode(codes)
             self._attempt[fresh] = snapshot.attempt[fresh]

@@ -9,7 +9,7 @@ from taut.errors import nearest
 __all__ = ["TABLES", "VALUES", "above", "below"]
 
 VALUES: Final = (
-    *("name", "command", "function", "minimize", "maximize", "subject_to"),
+    *("name", "command", "function", "minimize", "maximize", "subject_to", "prefer", "reference"),
     *("config", "style", "timeout", "cwd", "seed", "retries", "warm_start"),
 )
 TABLES: Final[dict[str, tuple[str, ...]]] = {

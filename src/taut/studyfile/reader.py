@@ -9,9 +9,11 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from taut.definition import Budget, Definition, Earlier, Method, Objective
+from taut.definition import Budget, Definition, Earlier, Method, Objective, reference_form
 from taut.errors import InputError
+from taut.preference import Preference, amounts
 from taut.space import Space
+from taut.studyfile import hyperqueue
 from taut.studyfile.evaluation import evaluation
 from taut.studyfile.keys import TABLES, VALUES, above, below
 from taut.studyfile.lines import Lines
@@ -83,14 +85,17 @@ def _definition(
     top: Table, path: Path, samplers: Collection[str] | None, pruners: Collection[str] | None
 ) -> Definition:
     top.only([*VALUES, *TABLES], lambda key: below(key, top.values[key]))
-    space = _space(top)
+    space, objectives = _space(top), _objectives(top)
+    prefer, reference = _wishes(top, objectives)
     pruner, fidelity = pruning(top.table("pruner", 'method = "asha"'), pruners)
     definition = Definition(
         name=_name(top, path),
         space=space,
-        objectives=_objectives(top),
+        objectives=objectives,
         seed=top.integer("seed", 0, 2**63 - 1, 1) or 0,
         subject_to=top.texts("subject_to", '"memory_gb <= 40"') or [],
+        prefer=prefer,
+        reference=reference,
         warm_start=_warm_start(top, path.parent),
         budget=_budget(top),
         sampler=_sampler(top, samplers) or Method("auto"),
@@ -132,6 +137,22 @@ def _objectives(top: Table) -> list[Objective]:
             at,
         )
     return objectives
+
+
+def _wishes(top: Table, objectives: list[Objective]) -> tuple[Preference | None, dict[str, float]]:
+    """Which objectives matter more, and from where the hypervolume is measured."""
+    prefer, reference = None, {}
+    try:
+        if "prefer" in top:
+            prefer = Preference.parse(top.values["prefer"])
+    except InputError as error:
+        raise error.under("prefer") from None
+    try:
+        if "reference" in top:
+            reference = amounts(top.values["reference"], reference_form([one.metric for one in objectives]))
+    except InputError as error:
+        raise error.under("reference") from None
+    return prefer, reference
 
 
 def _space(top: Table) -> dict[str, Any]:
@@ -219,4 +240,6 @@ def _on(top: Table) -> dict[str, dict[str, Any]]:
         local.one_of("mode", ("sequential", "batch", "async"))
     if slurm := places.get("slurm"):
         settings(slurm.values)
+    if there := places.get("hyperqueue"):
+        hyperqueue.settings(there.values)
     return {name: plain(place.values, place.at) for name, place in places.items() if place is not None}

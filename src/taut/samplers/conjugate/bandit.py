@@ -236,7 +236,7 @@ def _in_units(
         return values
     scaling = Scaling.of(rows, len(rows), _REACH)
     mean, low, high = (value * scaling.scale[0] + scaling.centre[0] for value in values)
-    return (mean, low, high) if history.snapshot.definition.objectives[0].minimize else (-mean, -high, -low)
+    return (mean, low, high) if history.objectives[0].minimize else (-mean, -high, -low)
 
 
 def _different(

@@ -125,14 +125,13 @@ class ConjugateSampler(Sampler):
 
         memory = self._memory(geometry, seed, history)
         regressions, scaling = memory.posteriors(rows, place)
-        objectives = history.snapshot.definition.objectives
         return Posterior(
             geometry,
             memory.features,
             memory.lengthscales,
             regressions,
             scaling,
-            objectives,
+            history.objectives,
             bool(rows.bad.any()),
         )
 
