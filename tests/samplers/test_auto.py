@@ -14,7 +14,6 @@ from taut.events import Finished, Started
 from taut.samplers import registry
 from taut.samplers.auto import AutoSampler
 from taut.samplers.gp import GPSampler
-from taut.samplers.tpe import TPESampler
 from taut.snapshot import Snapshot
 from taut.space import Space, choice, uniform, uniform_int
 
@@ -42,6 +41,7 @@ def study(
     failed: int = 0,
     objectives: tuple[str, ...] = ("loss",),
     seed: int = 0,
+    seconds: float = 0.5,
 ) -> Snapshot:
     wanted = [Objective(name) for name in objectives]
     snapshot = Snapshot(Definition("a study", space.to_json(), wanted), space)
@@ -49,18 +49,22 @@ def study(
     unit = rng.random((trials + failed, len(space)))
     for n, params in enumerate(space.params(space.decode(unit))):
         state: Any = "complete" if n < trials else "failed"
-        y: dict[str, float | None] = {name: loss(unit[n], rng) for name in objectives} if n < trials else {}
-        ended = Finished(n=n, a=0, state=state, y=y, t=n + 0.5)
+        y: dict[str, float | None] = (
+            {name: loss(unit[n] + i / 10, rng) for i, name in enumerate(objectives)} if n < trials else {}
+        )
+        ended = Finished(n=n, a=0, state=state, y=y, t=n + seconds)
         snapshot.apply(0, [Started(n=n, a=0, x=params, r=0, c=n + 1, t=float(n)), ended])
     return snapshot
 
 
-def shares(snapshot: Snapshot, count: int = 60, seed: int = 3) -> tuple[float, float]:
-    """Which part of the next trials, each asked by itself, are those of `gp`, and which of `tpe`."""
+def shares(snapshot: Snapshot, count: int = 60, seed: int = 3, other: str = "tpe") -> tuple[float, float]:
+    """Which part of the next trials, each asked by itself, are those of `gp`, and which of `other`."""
     found = np.zeros(2)
     for n in range(snapshot.size, snapshot.size + count):
         asked = [snapshot.space, seed, np.array([n]), snapshot]
-        (codes, *theirs) = (s.propose(*asked) for s in (AutoSampler(), GPSampler(), TPESampler()))
+        (codes, *theirs) = (
+            s.propose(*asked) for s in (AutoSampler(), GPSampler(), registry.make(Method(other, {})))
+        )
         alike = [np.array_equal(codes, other, equal_nan=True) for other in theirs]
         assert sum(alike) == 1
         found += alike
@@ -71,28 +75,61 @@ WIDE = Space({f"x{j}": uniform(0, 1) for j in range(61)})
 ALMOST_WIDE = Space({**{f"x{j}": uniform(0, 1) for j in range(60)}, "only": choice([1])})
 
 
+MIXED = Space(x=uniform(0, 1), kind=choice(["a", "b"]))
+WHOLE = Space(n=uniform_int(0, 10**9), x=uniform(0, 1))  # so many cells that it is as good as continuous
+SOMETIMES = Space(x=uniform(0, 1), y=uniform(0, 1, when="x > 0.5"))
+TWO, FOUR = ("loss", "size"), ("loss", "size", "time", "memory")
+
+
 @pytest.mark.parametrize(
-    "snapshot, gp, words",
+    "snapshot, gp, other, words",
     [
-        (lambda: study(trials=6), 1.0, "gp, a Gaussian process, for the first 20 trials"),
-        (lambda: study(trials=19, loss=noise), 1.0, "for the first 20 trials"),
-        (lambda: study(trials=40), 1.0, "gp, a Gaussian process: it explains"),
-        (lambda: study(trials=25, objectives=("loss", "size")), 0.0, "tpe, for 2 objectives"),
-        (lambda: study(trials=501), 0.0, "(501 now)"),
-        (lambda: study(WIDE, trials=12), 0.0, "tpe, for 61 parameters"),
-        (lambda: study(ALMOST_WIDE, trials=6), 1.0, "for the first 20 trials"),
-        (lambda: study(failed=11), 0.0, "tpe, since 11 trials have failed"),
-        (lambda: study(failed=10), 1.0, "for the first 20 trials"),
-        (lambda: study(trials=1, failed=11), 0.0, "tpe, since 11 trials have failed"),
+        (lambda: study(trials=6), 1.0, "tpe", "gp, a Gaussian process, for the first 20 trials"),
+        (lambda: study(trials=19, loss=noise), 1.0, "tpe", "for the first 20 trials"),
+        (lambda: study(trials=40), 1.0, "tpe", "gp, a Gaussian process: it explains"),
+        (lambda: study(trials=25, objectives=TWO), 1.0, "tpe", "for each of 2 objectives: it explains"),
+        (lambda: study(trials=15, objectives=FOUR), 1.0, "tpe", "for each of 4 objectives, for the first"),
+        (
+            lambda: study(trials=501),
+            0.0,
+            "cma",
+            "cma, for many trials over continuous parameters (501 trials",
+        ),
+        (lambda: study(WHOLE, trials=501), 0.0, "cma", "cma, for many trials"),
+        (lambda: study(MIXED, trials=501), 0.0, "tpe", "tpe, for many trials in a space with choices"),
+        (lambda: study(SOMETIMES, trials=501), 0.0, "tpe", "tpe, for many trials"),
+        (lambda: study(trials=501, objectives=TWO), 0.0, "nsga2", "nsga2, for many trials with 2 objectives"),
+        (
+            lambda: study(trials=501, objectives=FOUR),
+            0.0,
+            "nsga3",
+            "nsga3, for many trials with 4 objectives",
+        ),
+        (lambda: study(trials=101, seconds=0.02), 0.0, "cma", "(101 trials now that take less than 0.1 s)"),
+        (lambda: study(trials=100, seconds=0.02), 1.0, "tpe", "gp, a Gaussian process: it explains"),
+        (lambda: study(WIDE, trials=12), 0.0, "tpe", "tpe, for 61 parameters"),
+        (lambda: study(ALMOST_WIDE, trials=6), 1.0, "tpe", "for the first 20 trials"),
+        (lambda: study(failed=11), 0.0, "tpe", "tpe, since 11 trials have failed"),
+        (lambda: study(failed=10), 1.0, "tpe", "for the first 20 trials"),
+        (lambda: study(trials=1, failed=11), 0.0, "tpe", "tpe, since 11 trials have failed"),
         # Nothing is expected of the only point that is not surrounded by failures.
-        (lambda: study(trials=2, failed=30), 2 / 3, "for the first 20 trials"),
+        (lambda: study(trials=2, failed=30), 2 / 3, "tpe", "for the first 20 trials"),
     ],
 )
-def test_whom_it_takes_and_what_it_says(snapshot: Callable[[], Snapshot], gp: float, words: str) -> None:
+def test_whom_it_takes_and_what_it_says(
+    snapshot: Callable[[], Snapshot], gp: float, other: str, words: str
+) -> None:
     found = snapshot()
     told = AutoSampler().account(found)
     assert words in told and "\n" not in told and len(told) < 200
-    assert shares(found, 3) == pytest.approx((gp, 1.0 - gp))
+    assert shares(found, 3, other=other) == pytest.approx((gp, 1.0 - gp))
+
+
+def test_what_the_other_method_wants_to_remember_is_remembered() -> None:
+    snapshot, numbers = study(trials=501), np.arange(501, 504)
+    codes, notes = AutoSampler().propose_noted(PLANE, 0, numbers, snapshot)
+    theirs, wanted = registry.make(Method("cma", {})).propose_noted(PLANE, 0, numbers, snapshot)
+    assert np.array_equal(codes, theirs) and list(notes) == list(wanted)
 
 
 def test_noise_is_left_to_tpe() -> None:

@@ -36,6 +36,7 @@ from taut.space import (
 )
 
 OPTIONS: dict[str, dict[str, Any]] = {"grid": {"resolution": 3}}
+HEIRS = {"differential", "evolution", "genetic", "nsga2", "nsga3", "swarm"}  # whatever the seed, a child has values of its parents, or is at a bound
 
 
 def one(rng: random.Random) -> Parameter:
@@ -259,7 +260,8 @@ def test_the_seed_decides(case: Case) -> None:
     for j, parameter in enumerate(case.space.columns):
         constant = parameter.quantile(np.array([0.0])) == parameter.quantile(np.array([1.0]))
         if case.space.cells[j] == 0 and parameter.when is None and not constant:
-            assert not (one[:, j] == other[:, j]).any(), case.space.searched[j]
+            equal = one[:, j] == other[:, j]
+            assert not (equal.all() if case.name in HEIRS else equal.any()), case.space.searched[j]
     large = case.ask([12], seed=2**63 - 1)
     assert same(large, case.ask([12], seed=2**63 - 1))
 

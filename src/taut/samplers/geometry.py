@@ -34,8 +34,8 @@ class Geometry:
         self.space = space
         self.d = len(space)
         cells = space.cells.copy()
-        single = np.array([_constant(p) for p in space.columns])
-        unordered = np.array([isinstance(p, choice) for p in space.columns])
+        single = np.array([_constant(p) for p in space.columns], bool)
+        unordered = np.array([isinstance(p, choice) for p in space.columns], bool)
         self.free: NDArray[np.int64] = np.flatnonzero(~single)
         self.choices: NDArray[np.int64] = np.flatnonzero(~single & unordered)
         self.ordered: NDArray[np.int64] = np.flatnonzero(~single & ~unordered)
@@ -91,6 +91,12 @@ class Geometry:
     def codes(self, unit: Floats) -> Floats:
         """Codes of points of the cube; NaN where a parameter is inactive."""
         return self.space.decode(np.clip(unit, 0.0, 1.0))
+
+    def drawn(self, rng: np.random.Generator) -> Floats:
+        """(d,) a point drawn from the priors, with a value for every parameter, whatever its condition."""
+        return np.asarray(
+            self.space.encode(self.space.quantile(rng.random((1, self.d)), conditions=False))[0]
+        )
 
     def settle(self, unit: Floats) -> tuple[Floats, Bools | None]:
         """Points as they come out when they are evaluated, 0.5 where inactive; and what is active, if that differs."""

@@ -132,7 +132,12 @@ class History:
 
     @cached_property
     def pending(self) -> Numbers:
-        return self._others(self.snapshot.where(State.RUNNING, State.WAITING, State.PAUSED))
+        found = self._others(self.snapshot.where(State.RUNNING, State.WAITING, State.PAUSED))
+        if self.space.asked and len(
+            found
+        ):  # what a trial will ask for that was offered nothing, nobody knows
+            found = found[~np.isnan(self.snapshot.codes[found]).all(axis=1)]
+        return found
 
     def _others(self, numbers: Numbers) -> Numbers:
         """Those whose parameters are known and that are not done."""
@@ -191,6 +196,7 @@ class _Places:
         self.space: Space | None = None
         self.unit: Floats = np.empty((0, 0))
         self._attempt: NDArray[np.int32] = np.empty(0, np.int32)
+        self._settled = 0
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> _Places:
@@ -209,6 +215,9 @@ class _Places:
             more = max(64, 2 * size) - len(self.unit)
             self.unit = np.concatenate((self.unit, np.full((more, self.unit.shape[1]), 0.5)))
             self._attempt = np.concatenate((self._attempt, np.full(more, -1, np.int32)))
+        if len(snapshot.settled) > self._settled:  # these have moved after all
+            self._attempt[snapshot.settled[self._settled :]] = -1
+            self._settled = len(snapshot.settled)
         fresh = np.flatnonzero(snapshot.attempt != self._attempt[:size])
         if len(fresh):
             fresh = fresh[

@@ -12,13 +12,21 @@ from taut.samplers.base import Sampler
 __all__ = ["make", "names"]
 
 _BUILT_IN = {
+    "ants": "taut.samplers.ants:AntsSampler",
     "auto": "taut.samplers.auto:AutoSampler",
     "bandit": "taut.samplers.conjugate.bandit:BanditSampler",
+    "cma": "taut.samplers.cma:CMASampler",
     "conjugate": "taut.samplers.conjugate.sampler:ConjugateSampler",
+    "differential": "taut.samplers.differential:DifferentialSampler",
+    "evolution": "taut.samplers.evolution:EvolutionSampler",
+    "genetic": "taut.samplers.genetic:GeneticSampler",
     "gp": "taut.samplers.gp:GPSampler",
     "grid": "taut.samplers.grid:GridSampler",
+    "nsga2": "taut.samplers.nsga2:NSGA2Sampler",
+    "nsga3": "taut.samplers.nsga3:NSGA3Sampler",
     "quasirandom": "taut.samplers.quasirandom:QuasiRandomSampler",
     "random": "taut.samplers.random:RandomSampler",
+    "swarm": "taut.samplers.swarm:SwarmSampler",
     "tpe": "taut.samplers.tpe:TPESampler",
 }
 

@@ -25,7 +25,7 @@ def bowl(params: Any) -> dict[str, float]:
 
 def costed(lab: Lab, cost: Any, thrift: float) -> Model:
     history, price = History.of(lab.snapshot), Price(np.log(np.asarray(cost, float)), thrift)
-    return Model(history, history.loss[:, 0], np.empty((0, len(lab.space))), price)
+    return Model(history, np.empty((0, len(lab.space))), price)
 
 
 # -- losses ---------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def test_every_trial_is_taken() -> None:
     lab.add({"u": 0.11, "v": 0.5}, "failed")
     lab.add({"u": 0.22, "v": 0.5}, None)
     history = History.of(lab.snapshot)
-    model = Model(history, history.loss[:, 0], np.array([[0.33, 0.5]]))
+    model = Model(history, np.array([[0.33, 0.5]]))
     assert {0.11, 0.22, 0.33} <= set(np.round(model.taken[:, 0], 9).tolist()) and len(model.taken) == 8
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from taut.samplers.base import Codes, Numbers, Sampler, draw
 from taut.samplers.conjugate.arms import BetaBernoulli, NormalGamma
 from taut.samplers.conjugate.candidates import among, keys, unseen
-from taut.samplers.conjugate.options import number, one_of, whole
 from taut.samplers.conjugate.targets import Rows, Scaling
 from taut.samplers.geometry import Geometry
 from taut.samplers.history import History
+from taut.samplers.options import number, one_of, whole
 from taut.samplers.quasirandom import halton
 from taut.snapshot import Snapshot
 from taut.space import Space, choice

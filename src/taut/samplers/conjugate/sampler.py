@@ -15,12 +15,12 @@ from taut.samplers.base import Codes, Numbers, Sampler, draw
 from taut.samplers.conjugate.candidates import among, keys, unseen
 from taut.samplers.conjugate.features import Features
 from taut.samplers.conjugate.memory import Memory
-from taut.samplers.conjugate.options import number, whole
 from taut.samplers.conjugate.posterior import Posterior
 from taut.samplers.conjugate.regression import NormalInverseGamma
 from taut.samplers.conjugate.targets import Rows
 from taut.samplers.geometry import Geometry
 from taut.samplers.history import History
+from taut.samplers.options import number, whole
 from taut.samplers.quasirandom import halton
 from taut.snapshot import Snapshot
 from taut.space import Space

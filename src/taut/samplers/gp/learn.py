@@ -18,6 +18,7 @@ from taut.samplers.gp.kernel import Features, Hyper
 from taut.samplers.gp.posterior import Root
 from taut.samplers.gp.transform import signed_log, standardised, yeo_johnson
 from taut.space.prior import Floats
+from taut.standing import standing
 
 __all__ = ["Kind", "Learned", "learn"]
 
@@ -47,16 +48,19 @@ class _Mark(NamedTuple):
     skill: float
 
 
-def learn(features: Features, x: Floats, values: Floats, kind: Kind = "loss") -> Learned:
+def learn(
+    features: Features, x: Floats, values: Floats, kind: Kind = "loss", among: Floats | None = None
+) -> Learned:
     """What n trials teach, whose features are x (n, p) and whose outputs are values (n,), in the order in which they ended.
 
     kind: of a loss little more than the order matters, of a slack the sign, of a cost (its logarithm) the differences.
+    among: (n, m) all objectives, of which values is one: which trials stand for all is then the same for each of them.
     """
     n = len(values)
     m = _mark(n)
-    standing = _standing(values[:m], _MOST)
-    mark = _marked(features, x[standing].tobytes(), values[standing].tobytes(), kind)
-    rows = np.concatenate((standing, np.arange(m, n)))
+    kept = np.arange(m) if m <= _MOST else _standing(_merit(values if among is None else among, m), _MOST)
+    mark = _marked(features, x[kept].tobytes(), values[kept].tobytes(), kind)
+    rows = np.concatenate((kept, np.arange(m, n)))
     return Learned(mark.root.extended(x[m:]), _OUTPUTS[kind](values[rows]), rows, mark.skill)
 
 
@@ -74,6 +78,11 @@ def _marked(features: Features, x: bytes, values: bytes, kind: Kind) -> _Mark:
     missed = float(np.mean((outputs - root.left_out(outputs)[0]) ** 2))
     spread = float(np.var(outputs))
     return _Mark(root, 1.0 - missed / spread if spread > 0.0 else 0.0)
+
+
+def _merit(values: Floats, m: int) -> Floats:
+    """(m,) how good the first m rows are, less is better. values: (n,) or (n, objectives)."""
+    return values[:m] if values.ndim == 1 else standing(values[:m], np.empty((m, 0)))
 
 
 def _standing(y: Floats, most: int) -> NDArray[np.int64]:

@@ -1,9 +1,9 @@
-"""What the Gaussian process knows of a study: losses, what is allowed, and what it costs."""
+"""What Gaussian processes know of a study: its objectives, what is allowed, and what it costs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,12 +12,14 @@ from taut.samplers.beliefs import Beliefs
 from taut.samplers.geometry import Geometry
 from taut.samplers.gp.acquisition import log_feasible, log_improvement
 from taut.samplers.gp.cost import Price, Purse
+from taut.samplers.gp.hypervolume import Front
 from taut.samplers.gp.kernel import Features, Hyper, distances
 from taut.samplers.gp.learn import Learned, learn
 from taut.samplers.gp.posterior import Posterior, Root
 from taut.samplers.gp.transfer import Source, weigh
 from taut.samplers.history import History
 from taut.space.prior import Bools, Floats
+from taut.standing import non_dominated, standing
 
 __all__ = ["Model", "skill"]
 
@@ -34,17 +36,19 @@ _SHARP = 0.25  # lengthscale of failing, for one parameter
 _BELIEF = 10.0  # trials whose evidence weighs as much as a belief (piBO's beta)
 _CUSTOM = 5.0  # the same, of the belief that optima lie inside of the ranges that people write
 _INSIDE = 0.35  # standard deviation of where, in ranges
+_SEEN = 0.9  # quantile of an objective up to which hypervolume goes at least
+_BEYOND = 0.1  # of the width of the front that it goes beyond the front's end
 _PREDICTS = 0.5  # skill from which on that belief is not needed
 
 
 class Model:
-    """Posteriors of a study's trials, and the score of points that were not tried.
+    """Posteriors of a study's objectives, and the score of points that were not tried.
 
-    loss: (n,) one loss for each of the history's steps. extra: (m, d) points of the cube that are pending besides the study's own.
-    price: what trials cost, and what that means for the next one; None if that does not matter.
+    extra: (m, d) points of the cube that are pending besides the study's own. price: what trials cost, and what that means for the
+    next one; None if that does not matter. number: of the trial that is to be chosen.
     """
 
-    def __init__(self, history: History, loss: Floats, extra: Floats, price: Price | None = None) -> None:
+    def __init__(self, history: History, extra: Floats, price: Price | None = None, number: int = 0) -> None:
         space = history.space
         self._geometry, self._features = Geometry.of(space), Features.of(space, history.graded)
         self._conditional = bool(len(self._geometry.conditional))
@@ -58,51 +62,52 @@ class Model:
 
         steps = history.steps
         every = self._features.rows(done[steps.who], self._active(done[steps.who]), steps.grade)
-        self.learned = learned = learn(self._features, every, loss)
-        root, outputs = learned.root, learned.outputs
-        last = steps.last[learned.rows]
-        which = steps.who[learned.rows][last]
-        # A failed trial is as bad as the worst that ended, a pruned one is worse than most.
-        imputed = np.repeat([outputs.max(), np.quantile(outputs, 0.75)], [len(crashes), len(stopped)])
-        root = root.extended(np.concatenate((crashes, stopped)))
-        # What a pending trial will bring is taken for known, or it would be proposed once more.
-        self._loss = Posterior(root.extended(waiting, _SURE), np.concatenate((outputs, imputed)))
+        self._learned = [
+            learn(self._features, every, column, among=steps.loss)
+            for column in np.ascontiguousarray(steps.loss.T)
+        ]
+        self._losses = [_with_others(learned, crashes, stopped, waiting) for learned in self._learned]
+        rows = self._learned[0].rows  # the same of each
+        last = steps.last[rows]
+        which = steps.who[rows][last]
         tried = done[which]
-        self._sources = self._trusted(history.snapshot.past, done[steps.who][learned.rows], len(loss))
-        seen, outputs = self._loss.fitted[: len(outputs)][last], outputs[last]
+        self._sources = self._trusted(history.snapshot.past, done[steps.who][rows], len(steps.loss))
+        seen = np.stack([loss.fitted[: len(rows)] for loss in self._losses], axis=1)[last]
+        outputs = np.stack([learned.outputs for learned in self._learned], axis=1)[last]
         allowed = history.good[which]
         self._purse = None if price is None else Purse(price, self._features, x)
         if price is not None:
             allowed &= price.logs[which] <= price.within
-        self.best_first: Floats = tried[np.lexsort((seen, ~allowed))]
+        self.best_first: Floats = tried[np.lexsort((standing(seen, np.empty((len(seen), 0))), ~allowed))]
         """Tried points, the most promising first."""
         self._limits = [
             _posterior(learn(self._features, x, column, "slack")) for column in _known(history.slack)
         ]
         if len(crashes) >= _CRASHES:
             self._limits.append(self._failing(x, crashes))
-        self._best: float | None = None
+        self._gain: Callable[[Floats, Floats], Floats] | None = None
         reached = allowed & history.whole[which]  # what others would come to is a guess
         allowed = reached if reached.any() else allowed
         if allowed.any():
-            level = self._with_others(seen if root.noise > _NOISY else outputs, tried)[allowed]
+            noisy = [loss.root.noise > _NOISY for loss in self._losses]
+            levels = self._mixed(np.where(noisy, seen, outputs), tried, self._active(tried))[allowed]
             # What is expected of pending trials is reached already, as far as they will probably be allowed.
-            hoped = self._with_others(self._loss.mean(waiting), pending[-_PENDING:])
+            hoped = np.stack([loss.mean(waiting) for loss in self._losses], axis=1)
+            hoped = self._mixed(hoped, pending[-_PENDING:], self._active(pending[-_PENDING:]))
             likely = self._log_allowed(waiting) > _PROBABLY
             if self._purse is not None:
                 likely &= self._purse.affords(waiting)
-            hoped = hoped[likely]
-            self._best = float(np.concatenate((level, hoped)).min())
+            self._gain = _gain(np.concatenate((levels, hoped[likely])), outputs, number)
 
     @property
     def skill(self) -> float:
-        """How much of the variance of losses it predicts that it was not shown: 1 everything, 0 or less nothing."""
-        return self.learned.skill
+        """How much of the variance of losses it predicts that it was not shown: 1 everything, 0 or less nothing; on average."""
+        return float(np.mean([learned.skill for learned in self._learned]))
 
-    def predict(self, unit: Floats, active: Bools | None) -> tuple[Floats, Floats]:
-        """Means and variances (m,) of the transformed loss."""
-        mean, variance = self._loss.predict(self._features.rows(unit, active))
-        return self._mixed(mean, unit, active), variance
+    def predict(self, unit: Floats, active: Bools | None, objective: int = 0) -> tuple[Floats, Floats]:
+        """Means and variances (m,) of the transformed losses of one objective."""
+        mean, variance = self._predicted(self._features.rows(unit, active), unit, active)
+        return mean[:, objective], variance[:, objective]
 
     @property
     def partial(self) -> bool:
@@ -121,11 +126,7 @@ class Model:
     def score(self, unit: Floats, active: Bools | None) -> Floats:
         """(m,) log expected improvement, with what is believed, allowed and paid."""
         x = self._features.rows(unit, active)
-        total = np.zeros(len(x))
-        if self._best is not None:
-            mean, variance = self._loss.predict(x)
-            total = log_improvement(self._mixed(mean, unit, active), variance, self._best)
-        total += self._log_allowed(x)
+        total = self._hope(x, unit, active)
         if self._purse is not None:
             total += self._purse.log_worth(x)
         # piBO (Hvarfner et al., ICLR 2022, equation 6): what is believed fades with evidence.
@@ -139,17 +140,23 @@ class Model:
 
     def hope(self, unit: Floats, active: Bools | None) -> Floats:
         """(m,) log expected improvement where it is allowed, without what is believed and paid."""
-        x = self._features.rows(unit, active)
+        return self._hope(self._features.rows(unit, active), unit, active)
+
+    def _hope(self, x: Floats, unit: Floats, active: Bools | None) -> Floats:
         total = self._log_allowed(x)
-        if self._best is not None:
-            mean, variance = self._loss.predict(x)
-            total = total + log_improvement(self._mixed(mean, unit, active), variance, self._best)
-        return total
+        return total if self._gain is None else total + self._gain(*self._predicted(x, unit, active))
 
     def ignorance(self, unit: Floats, active: Bools | None) -> Floats:
         """(m,) how little is known of points that are allowed: the logarithm of the standard deviation there."""
         x = self._features.rows(unit, active)
-        return np.asarray(0.5 * np.log(self._loss.predict(x)[1]) + self._log_allowed(x))
+        variance = self._predicted(x, unit, active)[1]
+        return np.asarray(0.5 * np.log(variance).sum(axis=1) + self._log_allowed(x))
+
+    def _predicted(self, x: Floats, unit: Floats, active: Bools | None) -> tuple[Floats, Floats]:
+        """Means and variances (m, objectives)."""
+        each = [loss.predict(x) for loss in self._losses]
+        mean, variance = (np.stack(column, axis=1) for column in zip(*each, strict=True))
+        return self._mixed(mean, unit, active), variance
 
     def _inside(self, unit: Floats, active: Bools | None) -> Floats:
         """(m,) log density of where optima lie in the ranges that people write: rather inside than in a corner."""
@@ -171,7 +178,7 @@ class Model:
         sources = [source for source in found if source is not None]
         if not sources:
             return []
-        root, outputs = self.learned.root, self.learned.outputs
+        root, outputs = self._learned[0].root, self._learned[0].outputs
         mean, variance = root.left_out(outputs)
         weights = weigh(
             [source.predict(tried, self._active(tried)) for source in sources],
@@ -181,17 +188,13 @@ class Model:
         )
         return [(w, source) for w, source in zip(weights.tolist(), sources, strict=True) if w]
 
-    def _with_others(self, mean: Floats, unit: Floats) -> Floats:
-        return self._mixed(mean, unit, self._active(unit))
-
     def _mixed(self, mean: Floats, unit: Floats, active: Bools | None) -> Floats:
-        """Our own means, mixed with those of the earlier studies that are trusted."""
-        if not self._sources:
-            return mean
-        total = (1.0 - self.trust) * mean
-        for weight, source in self._sources:
-            total += weight * source.mean(unit, active)
-        return total
+        """Our own means (m, objectives), those of the first mixed with those of the earlier studies that are trusted."""
+        if self._sources:
+            mean[:, 0] *= 1.0 - self.trust
+            for weight, source in self._sources:
+                mean[:, 0] += weight * source.mean(unit, active)
+        return mean
 
     def _log_allowed(self, x: Floats) -> Floats:
         """(m,) log probability of keeping every constraint and of not failing."""
@@ -210,10 +213,33 @@ class Model:
 
 
 def skill(history: History) -> float:
-    """That of a model of the (first) loss, without making one of all the rest."""
+    """That of a model of the losses, without making one of all the rest."""
     features, rows = Features.of(history.space), history.done
     active = history.active(rows) if len(Geometry.of(history.space).conditional) else None
-    return learn(features, features.rows(history.unit(rows), active), history.loss[:, 0]).skill
+    x = features.rows(history.unit(rows), active)
+    columns = np.ascontiguousarray(history.loss.T)
+    return float(np.mean([learn(features, x, column, among=history.loss).skill for column in columns]))
+
+
+def _with_others(learned: Learned, crashes: Floats, stopped: Floats, waiting: Floats) -> Posterior:
+    """That of what was learned and of what is guessed of trials without a result."""
+    root, outputs = learned.root, learned.outputs
+    # A failed trial is as bad as the worst that ended, a pruned one is worse than most.
+    imputed = np.repeat([outputs.max(), np.quantile(outputs, 0.75)], [len(crashes), len(stopped)])
+    root = root.extended(np.concatenate((crashes, stopped)))
+    # What a pending trial will bring is taken for known, or it would be proposed once more.
+    return Posterior(root.extended(waiting, _SURE), np.concatenate((outputs, imputed)))
+
+
+def _gain(levels: Floats, outputs: Floats, number: int) -> Callable[[Floats, Floats], Floats]:
+    """Log of what points with means and variances (n, objectives) are expected to improve on levels (k, objectives)."""
+    if levels.shape[1] == 1:
+        best = float(levels.min())
+        return lambda mean, variance: log_improvement(mean[:, 0], variance[:, 0], best)
+    front = levels[non_dominated(levels)]
+    worst = front.max(axis=0)
+    reference = np.maximum(worst + _BEYOND * (worst - front.min(axis=0)), np.quantile(outputs, _SEEN, axis=0))
+    return Front(front, reference, np.random.default_rng(number)).log_gain
 
 
 def _posterior(learned: Learned) -> Posterior:

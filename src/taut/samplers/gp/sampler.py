@@ -49,7 +49,8 @@ class GPSampler(Sampler):
         is that of CARBS (Fetterman et al., arXiv:2306.08055), which follows the Pareto front of loss and cost. Needs `cost`.
 
     Pending trials are conditioned on. Failed ones are taken for bad values, from the third on for a region to avoid;
-    constraints are models of their own. Several objectives are scalarised with other weights for each trial (ParEGO; Knowles, 2006).
+    constraints are models of their own, and so are several objectives: the score then is the hypervolume that a point is
+    expected to add (`hypervolume.py`).
 
     Sources: the kernel and its priors as in `kernel.py` and `fit.py`, log expected improvement of Ament et al., arXiv:2310.20708,
     outputs transformed as in HEBO (Cowen-Rivers et al., arXiv:2012.03826).
@@ -136,7 +137,7 @@ class GPSampler(Sampler):
         return self._model(history, number, np.empty((0, len(history.space))))
 
     def _model(self, history: History, number: int, chosen: Floats) -> Model:
-        return Model(history, _scalar(history.steps.loss, number), chosen, self._price(history, number))
+        return Model(history, chosen, self._price(history, number), number)
 
     def _costs(self, history: History) -> Floats:
         """(k,) what each complete trial cost; NaN where that is not known, or no cost."""
@@ -205,15 +206,3 @@ def _design(space: Space, seed: int, numbers: Numbers, good: Codes) -> Codes:
             whole = space.quantile(unit[[i]], conditions=False)  # for what the earlier study did not have
             codes[i] = space.condition(np.where(np.isnan(good[k]), whole, good[k]))[0]
     return codes
-
-
-def _scalar(loss: Floats, number: int) -> Floats:
-    """(k,) one loss of several: the augmented Chebyshev distance from the best of each, with weights of this trial's own."""
-    m = loss.shape[1]
-    if m == 1:
-        return loss[:, 0]
-    # A few directions are enough, and let what was learned of one be used again.
-    weights = np.random.default_rng(number % (4 * m)).dirichlet(np.ones(m))
-    low, high = loss.min(axis=0), np.quantile(loss, 0.75, axis=0)
-    scaled = (loss - low) / np.where(high > low, high - low, 1.0) * weights
-    return np.asarray(scaled.max(axis=1) + 0.05 * scaled.sum(axis=1))

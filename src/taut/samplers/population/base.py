@@ -45,7 +45,11 @@ class PopulationSampler(Sampler, Generic[S]):
 
     @abstractmethod
     def size(self, geometry: Geometry) -> int:
-        """Trials in a generation; so many are drawn from the priors before the first child."""
+        """Trials in a generation."""
+
+    def designed(self, geometry: Geometry) -> int:
+        """Trials that are drawn from the priors before the first child."""
+        return self.size(geometry)
 
     @abstractmethod
     def begun(self, geometry: Geometry, snapshot: Snapshot) -> S:
@@ -74,10 +78,11 @@ class PopulationSampler(Sampler, Generic[S]):
         assert snapshot is not None
         geometry = Geometry.of(space)
         state = self.state(snapshot)
-        first = numbers < (self.size(geometry) if self.ready(state) else np.inf)
+        first = numbers < (self.designed(geometry) if self.ready(state) else np.inf)
         codes = np.empty((len(numbers), len(space)))
         notes: list[Note | None] = [None] * len(numbers)
-        codes[first] = draw(space, halton(numbers[first], len(space), seed), numbers[first])
+        if first.any():
+            codes[first] = draw(space, halton(numbers[first], len(space), seed), numbers[first])
         for i in np.flatnonzero(~first).tolist():
             number = int(numbers[i])
             rng = np.random.default_rng([seed, number, _TAG])
