@@ -15,6 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from panels import Panel, picture
+from pictures_ants import ants
+from pictures_differential import differential
+from pictures_evolution import evolution
+from pictures_genetic import genetic
+from pictures_nsga import nsga
+from pictures_pbt import pbt
+from pictures_swarm import swarm
 
 import taut
 from taut.samplers.conjugate.candidates import Points
@@ -70,7 +77,7 @@ def gp() -> str:
     mean, variance = model.predict(UNIT, None)
     width = 2.0 * np.sqrt(variance)
     pending = history.unit(history.pending)[:, 0]
-    tried, outputs = history.unit(history.done)[model.learned.rows, 0], model.learned.outputs
+    tried, outputs = history.unit(history.done)[model.learned[0].rows, 0], model.learned[0].outputs
 
     above = Panel("loss, transformed", -3.0, 3.0, 250)
     above.band(LINE, mean - width, mean + width, BLUE, "mean ± 2 deviations")
@@ -181,7 +188,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "pictures")
     to = parser.parse_args().to
     to.mkdir(parents=True, exist_ok=True)
-    for draw in (gp, tpe, conjugate, asha):
+    for draw in (gp, tpe, conjugate, asha, ants, differential, evolution, genetic, nsga, pbt, swarm):
         (to / f"{draw.__name__}.svg").write_text(draw(), encoding="utf-8")
 
 

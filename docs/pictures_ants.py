@@ -1,12 +1,6 @@
-"""The picture of docs/samplers/ants.md, drawn from the sampler itself.
-
-python docs/pictures_ants.py              # --to docs/pictures
-"""
+"""The picture of docs/samplers/ants.md, drawn from the sampler itself."""
 
 from __future__ import annotations
-
-import argparse
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +47,3 @@ def ants() -> str:
         panel.dots(archive, loss(archive), BLUE, "the archive: the ten best trials so far")
         panels.append(panel)
     return picture("An archive draws together, and its ants with it", panels, "learning rate", PLACES)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "pictures")
-    (parser.parse_args().to / "ants.svg").write_text(ants(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,8 @@
-"""The picture of docs/samplers/evolution.md, drawn from the sampler itself.
-
-python docs/pictures_evolution.py              # --to docs/pictures
-"""
+"""The picture of docs/samplers/evolution.md, drawn from the sampler itself."""
 
 from __future__ import annotations
 
-import argparse
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,13 +46,3 @@ def evolution() -> str:
     below.line(at, living, "#2b2b2b", f"mean of the {ALIVE} alive")
     places = {str(n): n / TRIALS for n in range(0, TRIALS + 1, 25)}
     return picture("Good choices take over, one mutation at a time", [above, below], "trial", places)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "pictures")
-    (parser.parse_args().to / "evolution.svg").write_text(evolution(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,6 @@
-"""The picture of docs/samplers/genetic.md, drawn from the sampler itself.
-
-python docs/pictures_genetic.py              # --to docs/pictures
-"""
+"""The picture of docs/samplers/genetic.md, drawn from the sampler itself."""
 
 from __future__ import annotations
-
-import argparse
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +46,3 @@ def genetic() -> str:
 
 def _places(params: list[dict[str, object]]) -> Floats:
     return np.asarray(SPACE.encode(SPACE.codes(params))[:, 0])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "pictures")
-    (parser.parse_args().to / "genetic.svg").write_text(genetic(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,6 @@
-"""The picture of docs/samplers/nsga2.md, drawn from the samplers themselves.
-
-python docs/pictures_nsga.py              # --to docs/pictures
-"""
+"""The picture of docs/samplers/nsga2.md, drawn from the samplers themselves."""
 
 from __future__ import annotations
-
-import argparse
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,13 +54,3 @@ def nsga() -> str:
     return picture(
         "Populations approach a front and spread along it", [panel("nsga2"), panel("nsga3")], "cost", places
     )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "pictures")
-    (parser.parse_args().to / "nsga.svg").write_text(nsga(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,6 @@
-"""The picture of docs/samplers/swarm.md, drawn from the sampler itself.
-
-python docs/pictures_swarm.py              # --to docs/pictures
-"""
+"""The picture of docs/samplers/swarm.md, drawn from the sampler itself."""
 
 from __future__ import annotations
-
-import argparse
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,13 +49,3 @@ def swarm() -> str:
 def _drawn(unit: Floats) -> tuple[Floats, Floats]:
     """Across, and the dropout."""
     return unit[:, 0], 0.5 * unit[:, 1]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "pictures")
-    (parser.parse_args().to / "swarm.svg").write_text(swarm(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

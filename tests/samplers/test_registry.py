@@ -24,7 +24,7 @@ def test_every_name_makes_a_sampler() -> None:
 
 @pytest.mark.parametrize(
     "name, hint",
-    [("randm", "did you mean 'random'"), ("Grid", "grid"), ("", "there are: auto, "), ("zz", "random")],
+    [("randm", "did you mean 'random'"), ("Grid", "grid"), ("", "there are: ants, auto, "), ("zz", "random")],
 )
 def test_an_unknown_name_lists_what_there_is(name: str, hint: str) -> None:
     with pytest.raises(InputError, match=hint) as caught:

@@ -160,7 +160,7 @@ def test_the_rows_that_stand_for_many_trials_are_the_same_for_each_objective() -
     lab = Lab(PLANE, TWO)
     lab.scatter(_MOST + 60, lambda p: {k: v + 0.01 * rng.normal() for k, v in plain(p).items()})
     history = History.of(lab.snapshot)
-    first, second = lab.model()._learned
+    first, second = lab.model().learned
     assert np.array_equal(first.rows, second.rows) and len(first.rows) <= _MOST + 50
     ends = history.loss.argmin(axis=0)
     assert np.isin(ends, first.rows).all(), "whoever is best in one of them is among those"

@@ -62,18 +62,18 @@ class Model:
 
         steps = history.steps
         every = self._features.rows(done[steps.who], self._active(done[steps.who]), steps.grade)
-        self._learned = [
+        self.learned = [
             learn(self._features, every, column, among=steps.loss)
             for column in np.ascontiguousarray(steps.loss.T)
         ]
-        self._losses = [_with_others(learned, crashes, stopped, waiting) for learned in self._learned]
-        rows = self._learned[0].rows  # the same of each
+        self._losses = [_with_others(learned, crashes, stopped, waiting) for learned in self.learned]
+        rows = self.learned[0].rows  # the same of each
         last = steps.last[rows]
         which = steps.who[rows][last]
         tried = done[which]
         self._sources = self._trusted(history.snapshot.past, done[steps.who][rows], len(steps.loss))
         seen = np.stack([loss.fitted[: len(rows)] for loss in self._losses], axis=1)[last]
-        outputs = np.stack([learned.outputs for learned in self._learned], axis=1)[last]
+        outputs = np.stack([learned.outputs for learned in self.learned], axis=1)[last]
         allowed = history.good[which]
         self._purse = None if price is None else Purse(price, self._features, x)
         if price is not None:
@@ -102,7 +102,7 @@ class Model:
     @property
     def skill(self) -> float:
         """How much of the variance of losses it predicts that it was not shown: 1 everything, 0 or less nothing; on average."""
-        return float(np.mean([learned.skill for learned in self._learned]))
+        return float(np.mean([learned.skill for learned in self.learned]))
 
     def predict(self, unit: Floats, active: Bools | None, objective: int = 0) -> tuple[Floats, Floats]:
         """Means and variances (m,) of the transformed losses of one objective."""
@@ -178,7 +178,7 @@ class Model:
         sources = [source for source in found if source is not None]
         if not sources:
             return []
-        root, outputs = self._learned[0].root, self._learned[0].outputs
+        root, outputs = self.learned[0].root, self.learned[0].outputs
         mean, variance = root.left_out(outputs)
         weights = weigh(
             [source.predict(tried, self._active(tried)) for source in sources],
