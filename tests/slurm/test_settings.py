@@ -370,5 +370,5 @@ def test_a_mistake_is_found_with_its_line_when_the_file_is_read(
     with pytest.raises(InputError) as caught:
         read(Path("study.toml"))
     assert str(caught.value).startswith("study.toml:7: on.slurm.per_trial.gpus: 2 does not fit")
-    Path("study.toml").write_text(f"{head}[on.slurm]\ntime = '6h'\n[on.hyperqueue]\nanything = 1\n")
-    assert read(Path("study.toml")).on == {"slurm": {"time": "6h"}, "hyperqueue": {"anything": 1}}
+    Path("study.toml").write_text(f"{head}[on.slurm]\ntime = '6h'\n[on.hyperqueue]\nworkers = 2\n")
+    assert read(Path("study.toml")).on == {"slurm": {"time": "6h"}, "hyperqueue": {"workers": 2}}

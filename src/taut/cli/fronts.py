@@ -22,6 +22,7 @@ from taut.study import Study
 __all__ = ["Pick", "as_json", "block", "brief", "picks", "several"]
 
 _SHOWN = 20  # rows of the front
+_FAR_UP, _FAR_DOWN = 3.0, 0.1  # from where on a change is told as a factor
 
 
 class Pick(NamedTuple):
@@ -138,6 +139,8 @@ def _why(definition: Definition, table: np.ndarray[Any, np.dtype[np.float64]]) -
 def _condition(rank: Rank, objective: Objective, best: float) -> str:
     if not rank.within:
         return f"the {_most(objective)} {rank.metric}, {value_text(best)}"
+    if rank.relative and best == 0.0:
+        return f"{rank} of the {_most(objective)}, 0 (a share of 0 is nothing: give a tolerance in the metric's unit)"
     return f"{rank} of the {_most(objective)}, {value_text(best)}"
 
 
@@ -161,8 +164,10 @@ def _change(name: str, before: float, after: float) -> str:
     word = "higher" if after > before else "lower"
     if before * after <= 0.0:  # a share of nothing, or of the other sign, says nothing
         return f"{name} {value_text(abs(after - before))} {word}"
-    if (times := after / before) >= 10.0:
-        return f"{name} {times:.0f} times as high" if after > 0.0 else f"{name} {times:.0f} times as low"
+    times = after / before
+    if times >= _FAR_UP or times <= _FAR_DOWN:
+        factor, word = max(times, 1.0 / times), "high" if after > before else "low"
+        return f"{name} {factor:.{0 if factor >= 10.0 else 1}f} times as {word}"
     share = 100.0 * abs(times - 1.0)
     return f"{name} {share:.{0 if share >= 10.0 else 1 if share >= 1.0 else 2}f} % {word}"
 

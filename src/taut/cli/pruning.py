@@ -7,7 +7,7 @@ from pathlib import Path
 from taut.cli.common import metrics_text, value_text
 from taut.duration import in_words
 from taut.leading import leader, short
-from taut.lineage import lineage, schedule
+from taut.lineage import alone, lineage, schedule
 from taut.pruners.base import Pruner
 from taut.savings import Rung, Savings, savings
 from taut.snapshot import Snapshot
@@ -55,14 +55,18 @@ def best_text(study: Study, record: TrialRecord) -> str:
 
 def descent_text(study: Study, record: TrialRecord) -> str | None:
     """The trials that a trial descends from, and how parameters changed on the way; None if it descends from none."""
-    line = lineage(study.store.snapshot, record.number)
-    if len(line) == 1:
-        return None
-    fidelity = study.definition.fidelity
+    snapshot, fidelity = study.store.snapshot, study.definition.fidelity
+    line = lineage(snapshot, record.number)
     step = "step" if fidelity is None else fidelity.name
-    parents = " <- ".join(f"{each.number} ({step} {each.end:g})" for each in reversed(line[:-1]))
-    changes = (f"{name} {' -> '.join(map(value_text, row))}" for name, row in schedule(line).items())
-    return f"descends from {parents}: {', '.join(changes)}"
+    lost, told = snapshot.descents.get(line[0].number), []
+    if len(line) > 1:
+        parents = " <- ".join(f"{each.number} ({step} {each.end:g})" for each in reversed(line[:-1]))
+        changes = (f"{name} {' -> '.join(map(value_text, row))}" for name, row in schedule(line).items())
+        told.append(f"descends from {parents}: {', '.join(changes)}")
+    if lost is not None and alone(snapshot, line[0].number):
+        who = f"{line[0].number} " if told else ""
+        told.append(f"{who}was to go on from {lost.parent} ({step} {lost.step:g}), whose checkpoint was gone")
+    return "; ".join(told) or None
 
 
 def place_text(study: Study, record: TrialRecord) -> str | None:

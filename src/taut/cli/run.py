@@ -15,11 +15,13 @@ from taut.cli.common import CODE, based, is_frozen, locate, not_toml, open_study
 from taut.cli.work import MODES, again, at_least_one, check_command, work
 from taut.definition import Definition
 from taut.duration import parse_duration
-from taut.errors import InputError
+from taut.errors import InputError, nearest
 from taut.study import Study
 from taut.worker import Mode
 
 __all__ = ["run"]
+
+_PLACES = ("local", "slurm", "hyperqueue")
 
 
 @click.command(
@@ -31,12 +33,12 @@ __all__ = ["run"]
     "where",
     default="local",
     metavar="PLACE",
-    help="Where trials run: local, or slurm: submit jobs and return (hyperqueue is not built yet).",
+    help="Where trials run: local; slurm: submit jobs and return; hyperqueue: submit tasks and return.",
 )
 @click.option(
     "--workers",
     type=int,
-    help="Trials side by side on this machine (default: [on.local] workers, or 1); on slurm: jobs at a time.",
+    help="Trials side by side on this machine (default: [on.local] workers, or 1); elsewhere jobs or tasks at a time.",
 )
 @click.option("--mode", type=MODES, help="async (default), batch or sequential.")
 @click.option("--trials", type=int, help="Finished trials that the whole study is to have.")
@@ -45,7 +47,7 @@ __all__ = ["run"]
 @click.option(
     "--dir", "directory", type=click.Path(), help="Keep the study here (default: runs/NAME beside the file)."
 )
-@click.option("--dry-run", is_flag=True, help="On slurm: show the job scripts and submit nothing.")
+@click.option("--dry-run", is_flag=True, help="Not local: show the scripts and submit nothing.")
 def run(
     study: str,
     where: str,
@@ -62,9 +64,10 @@ def run(
     A study that exists is resumed: trials counts all of them, over all workers and resumptions. Start the
     same command in more terminals to have more workers. Ctrl-C stops within two seconds and loses nothing.
 
-    With --on slurm it submits jobs as [on.slurm] in the file says and returns; they carry the study to its end.
+    With --on slurm it submits jobs as [on.slurm] in the file says and returns; they carry the study to its end. With
+    --on hyperqueue likewise, tasks for the HyperQueue server that you have started.
     """
-    on_slurm = _place(where, gpu_hours, duration, dry_run)
+    _check_place(where, gpu_hours, duration, dry_run)
     seconds = None if duration is None else parse_duration(duration)
     at_least_one("--workers", workers)
     at_least_one("--trials", trials)
@@ -79,8 +82,8 @@ def run(
         if not path.is_dir():
             _check_frozen(path, definition)
         definition = _with_trials(definition, trials)
-        if on_slurm:
-            return _submit(definition, folder, workers, mode, gpu_hours, dry_run)
+        if where != "local":
+            return _submit(where, definition, folder, workers, mode, gpu_hours, dry_run)
         return work(definition, folder, workers, mode, seconds, line, lambda: None)
     definition = _read(path)
     folder = Path(directory) if directory is not None else place(path, definition.name)
@@ -104,8 +107,8 @@ def run(
         shutil.copyfile(path, folder / "study.toml")
 
     try:
-        if on_slurm:
-            return _submit(definition, folder, workers, mode, gpu_hours, dry_run, base, keep)
+        if where != "local":
+            return _submit(where, definition, folder, workers, mode, gpu_hours, dry_run, base, keep)
         return work(definition, folder, workers, mode, seconds, line, keep)
     except InputError as error:
         if not error.at or error.at[0].startswith("-"):
@@ -115,24 +118,29 @@ def run(
         raise located(error, path) from None
 
 
-def _place(where: str, gpu_hours: float | None, duration: str | None, dry_run: bool) -> bool:
-    """Whether to run on Slurm; refuses options that mean nothing where it is to run."""
-    if where not in ("local", "slurm"):
-        raise InputError(f"{where!r} is not a place that is built; use local or slurm", ("--on",))
-    if where == "slurm":
-        if duration is not None:
-            raise InputError(
-                "it counts from a worker's start, and jobs start when the queue lets them; "
-                'write time = "2h" in [on.slurm] for the length of a job, or hours in [budget]',
-                ("--for",),
-            )
-        if gpu_hours is not None and not 0 < gpu_hours < math.inf:
-            raise InputError(f"{gpu_hours} is not a number of hours; use one above 0", ("--gpu-hours",))
-        return True
-    for option, given in (("--gpu-hours", gpu_hours is not None), ("--dry-run", dry_run)):
-        if given:
-            raise InputError("it goes with --on slurm; on this machine use --trials or --for", (option,))
-    return False
+def _check_place(where: str, gpu_hours: float | None, duration: str | None, dry_run: bool) -> None:
+    """Refuse options that mean nothing where the study is to run."""
+    if where not in _PLACES:
+        raise InputError(
+            f"{where!r} is not a place; {', '.join(_PLACES)} are allowed{nearest(where, _PLACES)}", ("--on",)
+        )
+    if duration is not None and where != "local":
+        jobs, length = "jobs", 'time = "2h" in [on.slurm] for the length of a job, or hours in [budget]'
+        if where == "hyperqueue":
+            jobs, length = "tasks", "hours in [budget]"
+        raise InputError(
+            f"it counts from a worker's start, and {jobs} start when the queue lets them; write {length}",
+            ("--for",),
+        )
+    if where == "slurm" and gpu_hours is not None and not 0 < gpu_hours < math.inf:
+        raise InputError(f"{gpu_hours} is not a number of hours; use one above 0", ("--gpu-hours",))
+    for option, given, places in (
+        ("--gpu-hours", gpu_hours is not None, ("slurm",)),
+        ("--dry-run", dry_run, ("slurm", "hyperqueue")),
+    ):
+        if given and where not in places:
+            instead = "on this machine use --trials or --for" if where == "local" else "use --trials"
+            raise InputError(f"it goes with --on {' and '.join(places)}; {instead}", (option,))
 
 
 def _unchanged(file: Path, folder: Path) -> bool:
@@ -189,6 +197,7 @@ def _foreign(folder: Path) -> bool:
 
 
 def _submit(
+    where: str,
     definition: Definition,
     folder: Path,
     workers: int | None,
@@ -198,7 +207,13 @@ def _submit(
     project: Path | None = None,
     keep: Callable[[], None] = lambda: None,
 ) -> int:
-    """Hand the study to Slurm. project: where the user's files are. keep: called once the study is there."""
+    """Hand the study to a queue. project: where the user's files are. keep: called once the study is there."""
+    if where == "hyperqueue":
+        from taut.cli import hyperqueue
+
+        definition = hyperqueue.requested(definition, workers, mode)
+        check_command(definition, folder)
+        return hyperqueue.submit(definition, folder, dry_run, keep)
     from taut.cli.submit import requested, submit
 
     definition = requested(definition, workers, mode, gpu_hours)

@@ -164,7 +164,8 @@ def take_part(
     lent = job is not None or within_task()  # somebody else may use the place that we do not need
     store.pinned = study.definition.evaluation
     sampler = store.proposals.sampler
-    for note in (sampler.warning(study.space), unheard(sampler, study.definition)):
+    caution = sampler.warning(study.space) if study.space.names else None
+    for note in (caution, unheard(sampler, study.definition)):
         if note:
             click.echo(f"note: {note}", err=True)
     began = time.monotonic()

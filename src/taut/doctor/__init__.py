@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from taut.doctor import cluster, files, host, study
+from taut.doctor import cluster, files, host, hyperqueue, study
 from taut.doctor.finding import Finding
 from taut.errors import InputError
 from taut.filesystem import mount_of
@@ -40,7 +40,8 @@ def examine(directory: Path) -> list[Finding]:
             *files.findings(place),
         ]
         found += host.findings()
-        found += [host.judge_program(name, program.answer(2.0)) for name, program in programs.items()]
+        found.append(hyperqueue.finding(programs["HyperQueue"].answer(2.0)))
+        found.append(host.judge_program("GPU", programs["GPU"].answer(2.0)))
         found += cluster.findings() if available() else [Finding("Slurm", "ok", "not here")]
     finally:
         for program in programs.values():

@@ -18,9 +18,10 @@ from types import FrameType
 import msgspec
 
 from taut.errors import InputError
-from taut.executors.base import Asked, Executor, Outcome, Paused, Report, Task
+from taut.executors.base import Asked, Outcome, Paused, Report, Task
 from taut.executors.board import Board
 from taut.executors.objective import Objective, call, live, load, note, takes_trial
+from taut.executors.spool import Spool
 from taut.trial import Trial
 from taut.verdict import metrics, numbers
 
@@ -105,18 +106,21 @@ def main(socket: int, byte: int) -> None:
         connection.send_bytes(encode(Broken(text, clear=isinstance(error, InputError))))
         return
     connection.send_bytes(encode(Ready()))
-    pipe = _Pipe(connection, board, setup.prunes)
+    pipe, spool = _Pipe(connection, board, setup.prunes), Spool()
     while True:
         try:
             task = msgspec.msgpack.decode(connection.recv_bytes(), type=Task)
         except EOFError:
             return  # the worker is done with us, or gone
-        if setup.capture and task.directory is not None:
-            _capture(task)
+        captured = setup.capture and task.directory is not None
+        if captured:
+            spool.begin(task)
         trial = live(task, task.params, pipe)
         outcome = call(objective, trial, with_trial, setup.main)
         with contextlib.suppress(OSError, ValueError):  # the objective may have closed it
             sys.stdout.flush()
+        if captured:
+            spool.end(task)
         if isinstance(outcome, Outcome):
             outcome = _plain(outcome, setup.main)
         connection.send_bytes(encode(outcome))
@@ -141,19 +145,6 @@ def _end_only_for(board: Board) -> None:
 
     signal.signal(signal.SIGTERM, end)
     os.register_at_fork(after_in_child=forget)
-
-
-def _capture(task: Task) -> None:
-    """Send what this process prints to `stdout` and `stderr` in the trial's directory, as for commands."""
-    folder = Executor.trial_directory(task)
-    suffix = f".{task.attempt}" if task.attempt else ""
-    for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        with contextlib.suppress(OSError, ValueError):
-            getattr(sys, name).flush()
-        with open(folder / f"{name}{suffix}", "wb") as file:
-            os.dup2(file.fileno(), descriptor)
-        if getattr(sys, name).closed:
-            setattr(sys, name, os.fdopen(descriptor, "w", closefd=False))
 
 
 def _load(setup: Setup) -> tuple[Objective, bool]:

@@ -22,6 +22,7 @@ from taut.executors.guardian import Guardian
 from taut.executors.memory import Memory
 from taut.executors.objective import Objective
 from taut.executors.places import ANYWHERE, Place, pinned, quietest
+from taut.executors.spool import settle
 from taut.executors.threads import thread_limit
 
 __all__ = ["PoolExecutor", "pickled"]
@@ -222,6 +223,8 @@ class _Child:
             self.connection.send_bytes(encode(setup))
         self.task: Task | None = None
         self.since = 0.0
+        self._captured = setup.capture
+        self._last: Task | None = None  # the one that it was given last
 
     def ready(self) -> str | None:
         """Wait until the objective is loaded; how the process ended if it did so before. Raises `InputError` if it cannot be loaded."""
@@ -237,6 +240,7 @@ class _Child:
 
     def send(self, task: Task) -> None:
         self.task, self.since = task, time.monotonic()
+        self._last = task if task.directory is not None else None
         self._memory = Memory()
         with contextlib.suppress(OSError):  # it just died: the next poll says so
             self.connection.send_bytes(encode(task))
@@ -268,6 +272,8 @@ class _Child:
         """End the process and what it started, for good; its exit code."""
         self.signal(signal.SIGKILL)
         code = self._memory.wait(self.process)
+        if self._captured and self._last is not None:
+            settle(self._last, self.process.pid)
         self._guardian.forget(self.process.pid)
         return code
 

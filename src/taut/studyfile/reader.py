@@ -157,6 +157,8 @@ def _wishes(top: Table, objectives: list[Objective]) -> tuple[Preference | None,
 
 def _space(top: Table) -> dict[str, Any]:
     table = top.table("space", "learning_rate = { loguniform = [1e-5, 1e-3] }")
+    if table is None and "function" in top:
+        return {}  # the function asks for its parameters as it goes
     if not table or not table.values:
         raise top.error(
             "no parameter is given; a study needs at least one; write [space] and, for instance, "
@@ -219,7 +221,7 @@ def _sampler(top: Table, known: Collection[str] | None) -> Method | None:
         raise table.error(
             'no method is given; a [sampler] has one; write, for instance, method = "gp"', "method"
         )
-    if known is not None:
+    if known is not None and not method.startswith("optuna:"):
         table.one_of("method", sorted(known))
     options = {name: value for name, value in table.values.items() if name != "method"}
     for name in options:

@@ -15,7 +15,7 @@ from taut.studyfile.keys import above
 from taut.studyfile.options import check_option
 from taut.studyfile.table import Table, show
 
-__all__ = ["settings"]
+__all__ = ["line", "settings", "shell_lines"]
 
 KEYS: Final = (
     *("partition", "account", "qos", "constraint", "gpus", "cpus", "memory", "time", "workers", "mode"),
@@ -53,10 +53,10 @@ def settings(values: Mapping[str, Any]) -> Settings:
         mode=cast(Mode, table.one_of("mode", get_args(Mode)) or "async"),
         trial_gpus=_trial_gpus(per_trial),
         trial_cpus=per_trial.integer("cpus", 1, 100_000, 4),
-        setup=_setup(table),
+        setup=shell_lines(table),
         extra=_extra(table, gpus),
         container=_container(table),
-        python=_line(table, "python", '"/home/me/env/bin/python"'),
+        python=line(table, "python", '"/home/me/env/bin/python"'),
         snapshot=_flag(table, "snapshot", False),
         notice=_notice(table, minutes),
         requeue=_flag(table, "requeue", True),
@@ -65,7 +65,7 @@ def settings(values: Mapping[str, Any]) -> Settings:
     return asked
 
 
-def _line(table: Table, key: str, example: str) -> str | None:
+def line(table: Table, key: str, example: str) -> str | None:
     """Text on one line: a second one would end the comment or the command it stands in."""
     value = table.text(key, example)
     if value is not None:
@@ -169,7 +169,8 @@ def _notice(table: Table, minutes: int | None) -> int:
     return seconds
 
 
-def _setup(table: Table) -> list[str]:
+def shell_lines(table: Table) -> list[str]:
+    """The lines of `setup`."""
     lines = table.texts("setup", '"module load PyTorch"', blank=True) or []
     for index, line in enumerate(lines):
         if "\0" in line or "\r" in line:
