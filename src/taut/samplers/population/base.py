@@ -77,6 +77,8 @@ class PopulationSampler(Sampler, Generic[S]):
     ) -> tuple[Codes, Sequence[Note | None]]:
         assert snapshot is not None
         geometry = Geometry.of(space)
+        if not len(geometry.free):  # there is nothing to choose
+            return draw(space, np.full((len(numbers), len(space)), 0.5), numbers), [None] * len(numbers)
         state = self.state(snapshot)
         first = numbers < (self.designed(geometry) if self.ready(state) else np.inf)
         codes = np.empty((len(numbers), len(space)))
