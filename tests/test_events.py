@@ -53,6 +53,20 @@ def test_what_is_written_is_read_again(event: Event) -> None:
     assert decode(line[:-1]) == event
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        Released(n=4, a=1, why="w", blame=False, t=1.0, had=float("nan")),
+        Released(n=4, a=1, why="w", blame=False, t=1.0, at=float("inf")),
+        Reported(n=0, a=0, s=float("nan"), y={}, t=1.0),
+        Started(n=0, a=0, x={}, r=0, c=1, t=float("inf")),
+    ],
+)
+def test_what_nobody_could_read_is_not_written(event: Event) -> None:
+    with pytest.raises(ValueError, match="cannot be written"):
+        encode(event)
+
+
 def test_a_line_is_json_that_any_tool_can_read_and_check() -> None:
     line = encode(EXAMPLE)
     fields = json.loads(line)

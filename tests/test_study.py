@@ -425,7 +425,6 @@ def test_numpy_integers_are_integers(count: Any, tmp_path: Path) -> None:
         {"name": 5},
         {"space": 3},
         {"space": {"x": [0, 1]}},
-        {"space": None},
     ],
     ids=str,
 )

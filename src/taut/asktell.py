@@ -13,6 +13,7 @@ from taut.reaper import Reaper
 from taut.store import Store
 from taut.trial import Trial, own_copy
 from taut.verdict import numbers, verdict
+from taut.wishes import parted
 
 __all__ = ["AskTell"]
 
@@ -50,21 +51,30 @@ class AskTell:
         """The live trials of a decision. Their parameters are the user's own copy."""
         store, attempt, seed = self._store, start.attempt, self._store.snapshot.definition.seed
         own = own_copy if store.snapshot.space.holds_lists else dict
+        asked = store.snapshot.space.asked
+        main = [objective.metric for objective in store.snapshot.definition.objectives]
         trials = [
             Trial(
                 n,
                 attempt,
-                own(suggested.params),
+                params,
                 self,
                 seed,
                 store.trial_directory(n),
                 goal,
                 store.step_before(n, attempt),
                 *store.origin(n),
+                offered,
+                main,
             )
-            for n, suggested, goal in zip(start.numbers, start.suggested, start.goals, strict=True)
+            for n, (params, offered), goal in zip(
+                start.numbers,
+                (parted(own(suggested.params), asked) for suggested in start.suggested),
+                start.goals,
+                strict=True,
+            )
         ]
-        if store.proposals.pruner is not None:
+        if store.proposals.pruner is not None or asked or not store.snapshot.space.names:
             self._out.update({(trial.number, attempt): trial for trial in trials})
         return trials
 
@@ -88,7 +98,12 @@ class AskTell:
             pruned = error is None and self._store.referee.ends_early(number, attempt)
             live = trial if isinstance(trial, Trial) else self._out.get((number, attempt))
             aimed = live is not None and live.aimed
-            told = {**arrived(self._store.snapshot, number, attempt), **metrics}
+            noted = {}
+            if live is not None and (live.wishes or live.user_attrs or live.constraints):
+                noted = live.noted
+                constraints, whole = list(live.constraints), error is None
+                self._store.discovery.settle(number, attempt, live.wishes, constraints, whole)
+            told = {**arrived(self._store.snapshot, number, attempt), **noted, **metrics}
             ended[number] = Ended(number, attempt, verdict(self._store.must, told, error, pruned), aimed)
         if ended:
             self._store.finish(list(ended.values()))

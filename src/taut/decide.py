@@ -25,6 +25,7 @@ from taut.snapshot import Snapshot
 from taut.space import Space
 from taut.space.expression import Expression
 from taut.spells import spells
+from taut.stretches import Stretches, ahead
 from taut.trial import State
 
 __all__ = [
@@ -129,6 +130,7 @@ class Proposals:
         self._size = 1
         self._examined: tuple[str, int] = "", 0
         self._forecast: tuple[float, int] = 0.0, 0
+        self._stretches: tuple[Stretches, int] | None = None
 
     @property
     def endless(self) -> bool:
@@ -151,6 +153,23 @@ class Proposals:
             seconds = upper(snapshot.durations) or 0.0
             self._forecast = seconds, len(snapshot.completed)
         return seconds
+
+    def stretch(self, snapshot: Snapshot, left: float, number: int | None = None) -> float:
+        """Seconds that the next attempt of a trial will probably take at most, where a pruner has trials wait on their way.
+
+        Of the shortest attempt that there is, without `number`. Exact where it comes near to `left`, as `needs`.
+        """
+        pruner, fidelity = self.pruner, snapshot.definition.fidelity
+        assert pruner is not None and fidelity is not None, "trials wait at steps"
+        span = None if number is None else ahead(snapshot, pruner, fidelity, number)
+        if span is not None and span <= 0.0:
+            return 0.0
+        count = len(snapshot.completed) + len(snapshot.releases.parked)
+        known, before = self._stretches or (None, 0)
+        if known is None or count >= 2 * before or (count != before and left < 4 * known.needs(span)):
+            known = Stretches.of(snapshot, fidelity)
+            self._stretches = known, count
+        return known.needs(span)
 
     def suggest(self, snapshot: Snapshot, number: int) -> Suggestion:
         """What trial `number` is to try, given what `snapshot` knows; what was suggested before stands."""
@@ -199,6 +218,8 @@ class Proposals:
     def _ask(self, snapshot: Snapshot, first: int, count: int) -> list[Suggestion]:
         space, seed = snapshot.space, snapshot.definition.seed
         numbers = np.arange(first, min(first + count, self.limit), dtype=np.int64)
+        if not space.names:  # nobody has asked for anything yet
+            return [Suggestion({}) for _ in numbers]
         history = snapshot if self.sampler.uses_history else None
         codes, notes = self.sampler.propose_noted(space, seed, numbers, history)
         return [Suggestion(*each) for each in zip(space.params(codes), notes, strict=True)]
@@ -215,12 +236,22 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         return Done(enough)
 
     left = hands.ends - now
-    if left < hands.whole and not snapshot.releases.saves:
-        needs = proposals.needs(snapshot, left)
+    tight = left < hands.whole and not snapshot.releases.saves
+    # Where trials wait on their way, what has to fit is not a whole one but the next attempt of one.
+    stretched = tight and pruner is not None and pruner.pauses and snapshot.definition.fidelity is not None
+    if tight:
+        needs = proposals.stretch(snapshot, left) if stretched else proposals.needs(snapshot, left)
         if left < needs:
-            return Done(
-                f"the {in_words(left)} left in this job are too short: 95 % of trials take less than {in_words(needs)}"
-            )
+            return _too_short(left, needs, stretched)
+    misfit = math.inf  # what the shortest attempt needs that could begin and does not fit
+
+    def fits(n: int) -> bool:
+        nonlocal misfit
+        needs = proposals.stretch(snapshot, left, n) if stretched else 0.0
+        if left < needs:
+            misfit = min(misfit, needs)
+        return left >= needs
+
     waiting = parked(snapshot, proposals)
     # Usually there are none, and this is asked for each trial.
     some = snapshot.counts[State.WAITING] or snapshot.counts[State.PAUSED] > len(waiting)
@@ -230,7 +261,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
             continue
         if snapshot.state[n] == State.PAUSED or left >= _again(snapshot.releases.fell_short(n), hands.whole):
             suggested = _suggested(snapshot, proposals, hands, n)
-            if suggested is not None:
+            if suggested is not None and fits(n):
                 return _start(snapshot, proposals, [n], attempt, [suggested])
     founders = 0 if pruner is None else pruner.founders
     first = hands.held[0] if hands.held else max(hands.frontier, snapshot.claimed)
@@ -240,7 +271,7 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
         attempt = snapshot.next_attempt(n)
         if hands.batch and snapshot.counts[State.RUNNING] >= hands.batch:
             return Wait("the batch before is not finished")
-        if (n, attempt) not in hands.taken:
+        if (n, attempt) not in hands.taken and fits(n):
             return _start(snapshot, proposals, [n], attempt, [proposals.suggest(snapshot, n)])
     if snapshot.n_finished + len(waiting) >= room and not promoted and not founding:
         why = f"all {limit:.0f} trials are decided: {len(waiting)} were not promoted any further"
@@ -251,21 +282,35 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     if hands.held:
         if not _open(snapshot, hands.held[0], hands.batch):
             return Wait("the batch before is not finished")
+        if not fits(hands.held[0]):
+            return _too_short(left, misfit, stretched)
         if hands.free == 1 or hands.batch or founders or proposals.sampler.uses_history:
             n = hands.held[0]
             suggested = _suggested(snapshot, proposals, hands, n)
             if suggested is None:
+                if misfit < math.inf:
+                    return _too_short(left, misfit, stretched)
                 return Wait("no place in the population is free for now")
             return _start(snapshot, proposals, [n], 0, [suggested])
-        chosen = list(itertools.islice(hands.held, hands.free))
+        chosen = list(itertools.takewhile(fits, itertools.islice(hands.held, hands.free)))
         return _start(snapshot, proposals, chosen, 0, proposals.many(snapshot, chosen))
     if hands.frontier < limit and proposals.ready(snapshot, hands.frontier):
-        if _open(snapshot, hands.frontier, hands.batch):
+        if not _open(snapshot, hands.frontier, hands.batch):
+            return Wait("the batch before is not finished")
+        if fits(hands.frontier):
             return Claim(limit)
-        return Wait("the batch before is not finished")
+    if misfit < math.inf:
+        return _too_short(left, misfit, stretched)
     if hands.within < math.inf:
         return Done("its batch is complete")
     return Wait("the last trials are with other workers", idle=True)
+
+
+def _too_short(left: float, needs: float, stretched: bool) -> Done:
+    what = "stretches such as the next" if stretched else "trials"
+    return Done(
+        f"the {in_words(left)} left in this job are too short: 95 % of {what} take less than {in_words(needs)}"
+    )
 
 
 def judge(snapshot: Snapshot, proposals: Proposals, number: int, since: float) -> Judgement:

@@ -127,7 +127,8 @@ class Earlier(msgspec.Struct, frozen=True, omit_defaults=True):
 class Definition(msgspec.Struct, frozen=True):
     """Everything that was asked of a study.
 
-    space: JSON form of the space (see `Space.to_json`); `Definition.parsed_space` builds it.
+    space: JSON form of the space (see `Space.to_json`); `Definition.parsed_space` builds it. Empty where it is found out from what
+    trials ask for, and nothing is known yet.
     prefer: which of several objectives matter more, if that was said. reference: from where the hypervolume of the front is
     measured, by objective; empty if that was not said.
     retries: how often a trial whose worker died is started again.
@@ -160,7 +161,7 @@ class Definition(msgspec.Struct, frozen=True):
         return msgspec.json.decode(data, type=Definition)
 
     def parsed_space(self) -> Space:
-        return Space.from_json(self.space)
+        return Space.from_json(self.space) if self.space else Space.unknown()
 
     @property
     def asked(self) -> Definition:

@@ -10,6 +10,7 @@ every line. Events are facts: they are never changed, and their order across wri
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any, Final, Literal
 
@@ -29,6 +30,7 @@ __all__ = [
     "Opened",
     "Released",
     "Reported",
+    "Settled",
     "Started",
     "decode",
     "decode_all",
@@ -121,6 +123,21 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started
     v: Literal[1] = VERSION
 
 
+class Settled(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="settled"):
+    """The parameters that attempt `a` of trial `n` had in the end are `x`, since its objective asks for them as it goes.
+
+    They are what it began with, less what it did not ask for, and `drawn` holds those that nobody offered it, with what it asked for:
+    they are draws from the prior. Revision `r` is the first that knows them all.
+    """
+
+    n: int
+    a: int
+    x: dict[str, Any]
+    drawn: dict[str, dict[str, Any]]
+    r: int
+    v: Literal[1] = VERSION
+
+
 class Reported(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="reported"):
     """Intermediate values `y` of a running attempt at step `s`."""
 
@@ -191,15 +208,25 @@ class Closed(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="closed")
     v: Literal[1] = VERSION
 
 
-Event = Opened | Started | Reported | Judged | Finished | Released | Closed
+Event = Opened | Started | Settled | Reported | Judged | Finished | Released | Closed
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Event)
 _decode, _decode_lines = _decoder.decode, _decoder.decode_lines
 
 
+_FLOATS = {
+    kind: tuple(name for name in ("t", "s", "f", "since", "had", "at") if name in kind.__struct_fields__)
+    for kind in (Opened, Started, Settled, Reported, Judged, Finished, Released, Closed)
+}
+
+
 def encode(event: Event) -> bytes:
-    """The event's line, newline included."""
+    """The event's line, newline included. `ValueError` for a number that JSON has not: it would come out as null, which nobody could read."""
+    for name in _FLOATS[type(event)]:
+        value = getattr(event, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} = {value} cannot be written: {event}")
     body = _encode(event)[:-1]
     return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
 

@@ -70,7 +70,7 @@ def definer(
 
     def define(now: Definition | None) -> Definition | None:
         if now is None:
-            if space is None:
+            if space is None and not objectives:
                 return None
             now = Definition(name or label, {}, [], budget=Budget())
         budget = msgspec.structs.replace(now.budget, **limits)

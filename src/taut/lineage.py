@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from taut.snapshot import Snapshot
 
-__all__ = ["Stretch", "lineage", "schedule"]
+__all__ = ["Stretch", "alone", "lineage", "schedule"]
 
 
 class Stretch(NamedTuple):
@@ -22,16 +22,27 @@ class Stretch(NamedTuple):
 
 
 def lineage(snapshot: Snapshot, number: int) -> list[Stretch]:
-    """The stretches of the run that ends with trial `number`, the first one first; one alone where it descends from nobody."""
+    """The stretches of the run that ends with trial `number`, the first one first; one alone where it descends from nobody.
+
+    A copy whose parent's checkpoint was gone began from its start: it is the first of its line.
+    """
     found: list[Stretch] = []
     n: int | None = number
     end: float | None = None
     while n is not None:
-        descent = snapshot.descents.get(n)
+        descent = None if alone(snapshot, n) else snapshot.descents.get(n)
         begin = 0.0 if descent is None else descent.step
         found.append(Stretch(n, begin, end, snapshot.params(n) or {}))
         n, end = (None, None) if descent is None else (descent.parent, begin)
     return found[::-1]
+
+
+def alone(snapshot: Snapshot, n: int) -> bool:
+    """Whether trial `n` was to go on from a checkpoint and began from its start instead: it reported steps that its parent had behind it."""
+    descent, first = snapshot.descents.get(n), next(iter(snapshot.curves.of(n)), None)
+    return (
+        descent is not None and descent.parent is not None and first is not None and first.s <= descent.step
+    )
 
 
 def schedule(stretches: list[Stretch]) -> dict[str, list[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -54,7 +55,7 @@ def open_store(
 
     def change(now: Definition) -> Definition:
         wanted = define(now) or now
-        wanted = msgspec.structs.replace(wanted, name=now.name)
+        wanted = msgspec.structs.replace(wanted, name=now.name, space=_found_out(wanted, now))
         if wanted != now:
             _check(wanted)
             _check_change(path, now, wanted)
@@ -107,8 +108,20 @@ def make_proposals(definition: Definition, space: Space) -> Proposals:
 def make_sampler(definition: Definition, space: Space) -> Sampler:
     """The sampler that a definition asks for, checked against its space."""
     sampler = registry.make(definition.sampler)
-    sampler.limit(space)
+    limit = sampler.limit(space)
+    if limit is not None and (space.asked or not space.names):
+        raise InputError(
+            f"{definition.sampler.method} has a trial for each of its numbers, and has to know its space beforehand; give the space, "
+            'or let the sampler be "quasirandom"',
+            ("sampler", "method"),
+        )
     return sampler
+
+
+def _found_out(wanted: Definition, now: Definition) -> dict[str, Any]:
+    """The space that is wanted, with what trials have asked for by now."""
+    asked = {name: form for name, form in now.space.items() if form.get("asked") and name not in wanted.space}
+    return {**wanted.space, **asked} if asked else wanted.space
 
 
 def _check_change(path: Path | None, now: Definition, wanted: Definition) -> None:

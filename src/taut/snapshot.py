@@ -21,7 +21,19 @@ from numpy.typing import NDArray
 
 from taut.curves import Curves
 from taut.definition import Definition, Earlier
-from taut.events import Closed, Descent, Event, Finished, Judged, Note, Opened, Released, Reported, Started
+from taut.events import (
+    Closed,
+    Descent,
+    Event,
+    Finished,
+    Judged,
+    Note,
+    Opened,
+    Released,
+    Reported,
+    Settled,
+    Started,
+)
 from taut.past import Content, Past
 from taut.releases import Releases, had
 from taut.space import Space
@@ -58,6 +70,7 @@ class Snapshot:
     pruner wanted to end, that verdict; of the highest attempt in both. waiting: the trials that wait until their pruner
     promotes them, and at which step. notes: what the sampler wanted to remember of trials, where it did. descents: where
     trials come from that took the place of others; heirs: who took the place of a trial. Whoever waits and has an heir is pruned.
+    settled: the trials whose parameters turned out otherwise than they were suggested, in the order in which that was seen.
     recall: what to call for the content of an earlier study, by its digest.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
@@ -93,9 +106,11 @@ class Snapshot:
         self.notes: dict[int, Note] = {}
         self.descents: dict[int, Descent] = {}
         self.heirs: dict[int, int] = {}
+        self.settled: list[int] = []
         self._past: tuple[list[Earlier], tuple[Past, ...]] = [], ()
         self._fold: dict[type, Callable[[int, Any], None]] = {
             Finished: self._on_finished,
+            Settled: self._on_settled,
             Judged: self._on_judged,
             Released: self._on_released,
             Opened: self._on_opened,
@@ -195,6 +210,13 @@ class Snapshot:
             counts[state[n]] -= 1
             counts[_RUNNING] += 1
             state[n] = _RUNNING
+
+    def _on_settled(self, writer: int, event: Settled) -> None:
+        if event.r >= len(self.revisions) and self.fetch is not None:
+            self.fetch()
+        if event.a == self._attempt[event.n]:
+            self._fresh_params[event.n] = event.x
+            self.settled.append(event.n)
 
     def _succeed(self, n: int, heir: int) -> None:
         """Trial `heir` takes the place of trial `n`."""

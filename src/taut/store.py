@@ -21,6 +21,7 @@ from taut import checkpoints
 from taut.clock import Clock
 from taut.decide import Claim, Done, Hands, Proposals, Start, Wait, decide
 from taut.definition import Definition, Evaluation
+from taut.discovery import Discovery
 from taut.duration import in_words
 from taut.endings import Ended
 from taut.errors import StudyError
@@ -86,6 +87,7 @@ class Store:
         self._noted: dict[int, int] = {}  # what the last recorded decision of ours had seen
         self._looked = -np.inf
         self.referee = Referee(self)
+        self.discovery = Discovery(self)
         self._take_definition()
 
     def _take_definition(self) -> None:
@@ -436,11 +438,14 @@ class Store:
         return [(n, a) for n, a in attempts if snapshot.attempt[n] == a and snapshot.state[n] in states]
 
     def _end(self, n: int, a: int, why: str, blame: bool) -> Released:
-        """The end of an attempt that runs here, without a result."""
-        return Released(n=n, a=a, why=why, blame=blame, t=self.clock.now(), had=self._had(n))
+        """The end of an attempt that runs here, or was claimed here and never began, without a result."""
+        had = self._had(n)
+        ran = msgspec.UNSET if math.isnan(had) else had
+        return Released(n=n, a=a, why=why, blame=blame, t=self.clock.now(), had=ran)
 
     def _had(self, n: int) -> float:
-        return max(self.clock.now() - self.snapshot.begun(n), 0.0)
+        """Seconds that the highest attempt has run by now; NaN before the first."""
+        return float(np.maximum(self.clock.now() - self.snapshot.begun(n), 0.0))
 
     def _write_ends(self, events: Sequence[Released]) -> None:
         if events:

@@ -307,7 +307,7 @@ class Study:
             self._pool(executor, objective, workers) if executor else self._executor(objective, workers or 1)
         )
         self.budget(limit)
-        caution = self.store.proposals.sampler.warning(self.space)
+        caution = self.store.proposals.sampler.warning(self.space) if self.space.names else None
         if caution:
             warnings.warn(caution, stacklevel=2)
         deadline = None if hours is None else time.monotonic() + hours * 3600

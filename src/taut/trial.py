@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, overload
 
 import msgspec
 
 from taut import checkpoints
 from taut.errors import InputError
+from taut.wishes import Form, Wish, choices_form, grant, number_form, position
 
 __all__ = ["Channel", "State", "Trial", "TrialPaused", "TrialPruned", "TrialRecord", "own_copy", "trial_seed"]
 
 _MASK = 2**64 - 1
+T = TypeVar("T")
 
 
 class State(enum.IntEnum):
@@ -65,6 +67,10 @@ class Trial:
     directory: a place of its own for checkpoints, made when asked for; None for a study in memory.
     resumed_step: the last step that an earlier attempt reported before it left its checkpoint; None if there is none.
     parent: the trial from whose checkpoint this one goes on at first, where it took another's place in a population.
+
+    An objective may also be one of Optuna's: it asks for its parameters as it goes (`suggest_float`, `suggest_int`,
+    `suggest_categorical`), reports as ``report(value, step)``, and asks `should_prune`.
+    offered: what it gets where it asks for these. wishes: what it has asked for. main: the study's objectives.
     """
 
     __slots__ = (
@@ -76,13 +82,18 @@ class Trial:
         "_study_seed",
         "aimed",
         "attempt",
+        "constraints",
         "last",
+        "main",
         "number",
+        "offered",
         "params",
         "parent",
         "paused",
         "resumed_step",
         "told",
+        "user_attrs",
+        "wishes",
     )
 
     def __init__(
@@ -97,6 +108,8 @@ class Trial:
         resumed_step: float | None = None,
         parent: int | None = None,
         origin: str | None = None,
+        offered: Mapping[str, Any] | None = None,
+        main: Sequence[str] = ("value",),
     ) -> None:
         self.number = number
         self.attempt = attempt
@@ -112,6 +125,11 @@ class Trial:
         self._channel = channel
         self._directory = directory
         self._study_seed = study_seed
+        self.offered = offered or {}
+        self.main = main
+        self.wishes: dict[str, Wish] = {}
+        self.user_attrs: dict[str, Any] = {}
+        self.constraints: dict[str, float] = {}
 
     @property
     def seed(self) -> int:
@@ -125,8 +143,31 @@ class Trial:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def report(self, /, step: float, **values: float) -> None:
-        """Say how far the trial is: `step` (epoch, tokens, ...) and any metrics at that step."""
+    @overload
+    def report(self, /, step: float, **values: float) -> None: ...
+    @overload
+    def report(self, value: float, /, step: float) -> None: ...
+    def report(self, /, *given: Any, **values: Any) -> None:
+        """Say how far the trial is: `step` (epoch, tokens, ...) and any metrics at that step.
+
+        ``report(value, step)`` is Optuna's way to say it, of a study with one objective.
+        """
+        if len(given) + ("step" in values) == 2:
+            value, step = (*given, values.pop("step")) if len(given) == 1 else given
+            if len(self.main) != 1 or values:
+                raise InputError(
+                    f"report({value!r}, {step!r}) does not say of which metric this is the value; name it: "
+                    f"report({step!r}, {self.main[0]}={value!r})",
+                    ("report",),
+                )
+            values = {self.main[0]: value}
+        elif len(given) + ("step" in values) == 1:
+            step = given[0] if given else values.pop("step")
+        else:
+            raise InputError(
+                "report(step, loss=...) takes a step and metrics by their names, or report(value, step)",
+                ("report",),
+            )
         try:
             position = float(step)
         except (TypeError, ValueError):
@@ -145,6 +186,72 @@ class Trial:
         """
         self.aimed = True
         return self._goal
+
+    # ------------------------------------------------------------------ asking for parameters, as in Optuna
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number from `low` to `high`, both included; with `step` only whole steps above `low`, with `log` by its logarithm."""
+        return float(self._wish(name, number_form(low, high, step, log, whole=False)))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """A whole number from `low` to `high`, both included."""
+        return int(self._wish(name, number_form(low, high, step, log, whole=True)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[T]) -> T:
+        """One of `choices`, which have no order."""
+        form = choices_form(choices)
+        return choices[position(form, self._wish(name, form))]
+
+    def _wish(self, name: str, form: Form) -> Any:
+        known = self.wishes.get(name)
+        if known is None:
+            if name in self.params:  # of the space that the study was given
+                known = grant(name, form, self.params, self._study_seed, self.number)
+                if known.drawn:
+                    raise InputError(
+                        f"{self.params[name]!r} comes from the study's space, and here it is asked for from {form}; "
+                        "leave it out of the space, or let both have the same range",
+                        (name,),
+                    )
+            else:
+                known = grant(name, form, self.offered, self._study_seed, self.number)
+            self.wishes[name] = known
+            self.params[name] = known.value
+        return known.value
+
+    def suggest_uniform(self, name: str, low: float, high: float) -> float:
+        raise _gone("suggest_uniform", f"suggest_float({name!r}, {low!r}, {high!r})")
+
+    def suggest_loguniform(self, name: str, low: float, high: float) -> float:
+        raise _gone("suggest_loguniform", f"suggest_float({name!r}, {low!r}, {high!r}, log=True)")
+
+    def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
+        raise _gone("suggest_discrete_uniform", f"suggest_float({name!r}, {low!r}, {high!r}, step={q!r})")
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Note something; numbers, and lists of them as ``key_0, key_1, ...``, become metrics of the trial."""
+        self.user_attrs[key] = value
+
+    def set_constraint(self, key: str, value: float) -> None:
+        """Note a number that is to be at most 0: a metric, and a constraint of the study from then on."""
+        self.constraints[key] = float(value)
+
+    @property
+    def noted(self) -> dict[str, float]:
+        """The numbers among the attributes, and the constraints."""
+        found: dict[str, float] = {}
+        for key, value in self.user_attrs.items():
+            many = isinstance(value, list | tuple)
+            for i, each in enumerate(value if many else [value]):
+                if isinstance(each, int | float) and not isinstance(each, bool):
+                    found[f"{key}_{i}" if many else key] = float(each)
+        return {**found, **self.constraints}
+
+    def should_prune(self) -> bool:
+        """As `should_stop`."""
+        return self.should_stop()
 
     def should_stop(self) -> bool:
         """Whether to end now, since the pruner gives this trial up or has it wait until it is promoted.
@@ -205,6 +312,10 @@ class Trial:
         return f"Trial(number={self.number}, attempt={self.attempt}, params={self.params})"
 
 
+def _gone(old: str, new: str) -> InputError:
+    return InputError(f"{old} is no more, as in Optuna; write trial.{new}", (old,))
+
+
 def _counted(step: float | None) -> int | float | None:
     """A step as people count: whole ones are integers, which a loop can run to."""
     return step if step is None or not float(step).is_integer() else int(step)
@@ -231,7 +342,7 @@ class TrialRecord(msgspec.Struct, frozen=True):
     worker: the writer of its last attempt, as in `log/<worker>.jsonl`. started, finished: seconds since
     the epoch. error: why it failed, or why it waits again. interruptions: why attempts ended without a result.
     spent: seconds of all its attempts that have ended, as far as they are known. parent: the trial from whose checkpoint it
-    went on, where it took another's place in a population. step: the last that it reported; below the fidelity's max its values are not those
+    was to go on, where it took another's place in a population; `Study.lineage` tells whether it did. step: the last that it reported; below the fidelity's max its values are not those
     of a whole trial.
     """
 

@@ -14,11 +14,12 @@ from taut.clock import WallClock
 from taut.decide import Proposals, Suggestion, judge, parked, promotable
 from taut.definition import Definition
 from taut.errors import StudyError
-from taut.events import Descent, Event, Judged, Opened, Started
+from taut.events import Descent, Event, Judged, Opened, Settled, Started
 from taut.journal import FileJournal
 from taut.log import Problem
 from taut.snapshot import Snapshot
 from taut.space import Space
+from taut.wishes import drawn, parsed
 
 __all__ = ["Difference", "Verification", "verify"]
 
@@ -118,8 +119,11 @@ class _Replay:
         self._logs = logs
         self.suggestions = 0
         self._first: dict[int, Started] = {}
+        self._settled: dict[int, list[dict[str, Any]]] = {}
         for log in logs.values():
             for event in log:
+                if isinstance(event, Settled):
+                    self._settled.setdefault(event.n, []).append(event.x)
                 if isinstance(event, Started) and event.a <= self._first.get(event.n, event).a:
                     self._first[event.n] = event
 
@@ -129,6 +133,9 @@ class _Replay:
         known: Snapshot | None = None
         marks: dict[int, int] = {}  # lines folded so far
         for position, event in enumerate(self._logs[writer]):
+            if isinstance(event, Settled):
+                differences += self._settlement(writer, event, position)
+                continue
             if not isinstance(event, (Started, Judged)):
                 continue
             self.suggestions += 1
@@ -151,7 +158,8 @@ class _Replay:
                 derived = self._proposals[event.r].suggest(known, event.n)
             else:
                 first = self._first[event.n]
-                again = event.a > first.a and _same(Suggestion(event.x), Suggestion(first.x))
+                before = [first.x, *self._settled.get(event.n, [])]
+                again = event.a > first.a and any(_same(Suggestion(event.x), Suggestion(x)) for x in before)
                 derived = (
                     recorded if again else self._proposals[event.r].suggest(self._blank[event.r], event.n)
                 )
@@ -192,6 +200,30 @@ class _Replay:
         recorded, found = {"promoted": True}, {"promoted": False}
         return [
             Difference(event.n, event.a, writer, recorded, found, self._environment(writer), rounding=False)
+        ]
+
+    def _settlement(self, writer: int, event: Settled, position: int) -> list[Difference]:
+        """What is wrong with the parameters that a trial turned out to have: each was offered to it, or is a draw from its prior."""
+        offered: dict[str, Any] = next(
+            (
+                start.x
+                for start in reversed(self._logs[writer][:position])
+                if isinstance(start, Started) and (start.n, start.a) == (event.n, event.a)
+            ),
+            {},
+        )
+        seed = self._revisions[event.r].seed
+        found = {
+            name: drawn(name, parsed(name, event.drawn[name]), seed, event.n)
+            if name in event.drawn
+            else offered.get(name)
+            for name in event.x
+        }
+        if _same(Suggestion(event.x), Suggestion(found)):
+            return []
+        environment = self._environment(writer)
+        return [
+            Difference(event.n, event.a, writer, event.x, found, environment, rounding=_close(event.x, found))
         ]
 
     def _without_place(self, writer: int, event: Started) -> Difference:

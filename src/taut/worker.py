@@ -17,6 +17,7 @@ from taut.reaper import Reaper
 from taut.store import Store
 from taut.trial import State
 from taut.verdict import Verdict, verdict
+from taut.wishes import parted
 
 __all__ = ["Mode", "Worker"]
 
@@ -140,7 +141,8 @@ class Worker:
             store, attempt = self.store, start.attempt
             directory, step = store.trial_directory(number), store.step_before(number, attempt)
             parent, origin = store.origin(number)
-            task = Task(number, attempt, suggested.params, directory, study_seed, goal, step, parent, origin)
+            params, offered = parted(suggested.params, store.snapshot.space.asked)
+            task = Task(number, attempt, params, directory, study_seed, goal, step, parent, origin, offered)
             self._running[number, start.attempt] = task
             self.executor.start(task)
 
@@ -156,6 +158,7 @@ class Worker:
             elif isinstance(message, Outcome):
                 ended.append(Ended(message.number, message.attempt, self._judge(message), message.aimed))
             elif isinstance(message, Paused):
+                self.store.discovery.settle(message.number, message.attempt, message.wishes)
                 self.store.pause(message.number, message.attempt)
                 del self._running[message.number, message.attempt]
                 lost.append(message.number)
@@ -193,6 +196,12 @@ class Worker:
                 self.executor.end_early(report.number, report.attempt, judgement is Judgement.PAUSE)
 
     def _judge(self, outcome: Outcome) -> Verdict:
+        try:
+            self.store.discovery.settle(
+                outcome.number, outcome.attempt, outcome.wishes, outcome.constraints, outcome.error is None
+            )
+        except InputError as problem:  # it contradicts what others asked for
+            return Verdict("failed", {}, str(problem))
         pruned = outcome.pruned or (
             outcome.error is None and self.store.referee.ends_early(outcome.number, outcome.attempt)
         )

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import taut
+from taut.cli.pruning import descent_text
 from taut.decide import promotable
 from taut.definition import Budget, Definition, Method, Objective
 from taut.errors import InputError
@@ -25,8 +26,9 @@ from taut.lineage import lineage, schedule
 from taut.opening import make_proposals
 from taut.pruners import registry
 from taut.pruners.base import Judgement, Pruner
-from taut.pruners.populationtraining.bandit import _Model
-from taut.pruners.populationtraining.perturb import perturbed
+from taut.pruners.populationtraining.bandit import Pb2Pruner, _gains, _Model
+from taut.pruners.populationtraining.members import part
+from taut.pruners.populationtraining.perturb import known, perturbed
 from taut.savings import savings
 from taut.snapshot import Snapshot
 from taut.trial import State, Trial
@@ -78,9 +80,9 @@ def check_lines(made: taut.Study, population: int = 8) -> None:
     assert len(set(snapshot.heirs.values())) == len(snapshot.heirs) == snapshot.size - population
     for n in complete:
         weight = 5.0
-        for part in made.lineage(n):
-            for epoch in range(int(part.begin) + 1, int(part.end or EPOCHS) + 1):
-                weight = step(weight, part.params, part.number, epoch)
+        for each in made.lineage(n):
+            for epoch in range(int(each.begin) + 1, int(each.end or EPOCHS) + 1):
+                weight = step(weight, each.params, each.number, epoch)
         assert made.trials[n].values["loss"] == weight**2
 
 
@@ -281,6 +283,10 @@ def test_a_child_begins_from_its_start_where_its_parents_checkpoint_is_gone(tmp_
     made.run(careless)
     snapshot = made.snapshot
     gone = snapshot.descents[8].parent
+    assert made.lineage(8)[0][:2] == (8, 0.0)
+    assert (
+        descent_text(made, made.trials[8]) == f"was to go on from {gone} (epoch 3), whose checkpoint was gone"
+    )
     assert began[8] is None and snapshot.curves.of(8)[0].s == 1.0
     others = [n for n, descent in snapshot.descents.items() if descent.parent != gone]
     assert others and all(began[n] is not None for n in others)
@@ -339,6 +345,48 @@ def test_two_workers_never_take_the_same_place(tmp_path: Path) -> None:
     assert not went_on & set(one.snapshot.heirs) and len(went_on) == 6
     one.close()
     two.close()
+    assert verify(tmp_path / "s", make_proposals).good
+
+
+def test_a_place_that_has_gone_when_its_number_is_claimed_leaves_a_whole_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number that was given back unused, and a founder that arrives far below just when somebody takes the number up."""
+
+    def goal(made: taut.Study, trial: Trial, loss: float) -> None:
+        assert trial.checkpoint_dir is not None and trial.fidelity is not None
+        (trial.checkpoint_dir / "state").write_text("saved")
+        trial.report(trial.fidelity, loss=loss)
+        made.tell(trial, loss=loss)
+
+    pruner = {**PBT, "population": 4, "quantile": 0.5}
+    one, two, three = (study(tmp_path / "s", pruner=pruner) for _ in range(3))
+    founders = [one.ask() for _ in range(4)]
+    for trial in founders[:3]:
+        goal(one, trial, 1.0)
+    for trial, loss in zip([one.ask() for _ in range(3)], (1.0, 2.0, 3.0), strict=True):
+        goal(one, trial, loss)
+    three.store.refresh()
+    three.store._open()
+    three.store.journal.advance(4)
+    three.store.held.extend(three.store.journal.claim(1, 5) or ())
+    assert list(three.store.held) == [4]
+    three.store.give_back("its worker was busy with another trial")
+    two.store.refresh()
+    claim = two.store._claim_attempt
+
+    def late(number: int, attempt: int) -> bool:
+        ours = claim(number, attempt)
+        if number == 4:
+            goal(one, founders[3], 1.0)
+        return ours
+
+    monkeypatch.setattr(two.store, "_claim_attempt", late)
+    assert two.ask().number != 4
+    whys = [event.why for _, event in two.store.snapshot.releases.timed(4, -1)]
+    assert not whys and any("no place" in why for why in two.store.snapshot.releases.why(4))
+    for made in (one, two, three):
+        made.close()
     assert verify(tmp_path / "s", make_proposals).good
 
 
@@ -488,6 +536,15 @@ def test_nobody_is_replaced_while_founders_are_missing_or_few_have_come_or_all_a
     assert pruner.descent(missing, 8) is None and pruner.room(missing) == 8
 
 
+def test_a_founder_that_is_claimed_and_not_begun_keeps_nobody_from_being_replaced() -> None:
+    there = on_rung([float(n) for n in range(7)])
+    loading = [msgspec.structs.replace(e, c=8) if isinstance(e, Started) else e for e in there]
+    snapshot = folded([(0, loading)])
+    descent = make().descent(snapshot, 8)
+    assert descent is not None and descent.instead == 6
+    assert 6 not in make().promotable(snapshot)
+
+
 def test_who_left_no_checkpoint_is_nobodys_parent() -> None:
     losses = [float(n) for n in range(8)]
     nothing = folded([(0, on_rung(losses, kept=False))])
@@ -562,8 +619,8 @@ def test_a_line_and_its_schedule() -> None:
         ({"population": 1}, ("pruner", "population"), "2 to"),
         ({"population": 3}, ("pruner", "quantile"), "nobody"),
         ({"quantile": 0.6}, ("pruner", "quantile"), "0.5"),
-        ({"interval": 20}, ("pruner", "interval"), "at most|from"),
-        ({"interval": 0.001}, ("pruner", "interval"), "from"),
+        ({"interval": 20}, ("pruner", "interval"), "never .* from 0.012 to less than 12, such as 6"),
+        ({"interval": 0.001}, ("pruner", "interval"), "12000 times .* from 0.012 to"),
         ({"explore": ["rat"]}, ("pruner", "explore"), "rate"),
         ({"explore": "rate"}, ("pruner", "explore"), "list"),
         ({"fidelity": {**FIDELITY, "resume": False}}, ("pruner", "fidelity", "resume"), "checkpoints"),
@@ -573,6 +630,35 @@ def test_wrong_options(options: dict[str, Any], at: tuple[str, ...], problem: st
     with pytest.raises(InputError, match=problem) as caught:
         study(None, pruner={**PBT, **options})
     assert caught.value.at == at
+
+
+@pytest.mark.parametrize("population", [2, 3, 6, 7, 13, 99, 200, 10_000])
+def test_advice_on_the_quantile_can_be_followed(population: int) -> None:
+    with pytest.raises(InputError, match="nobody") as caught:
+        make(population=population, quantile=0.9 / population)
+    quantile = float(str(caught.value).split("at least ")[1].split(",")[0])
+    assert make(population=population, quantile=quantile).founders == population
+
+
+def test_a_quantile_is_not_rounded_down() -> None:
+    assert [part(q, n) for q, n in ((0.29, 100), (0.25, 7), (0.3, 10), (0.5, 2))] == [29, 1, 3, 1]
+
+
+def test_what_is_said_of_intervals_is_what_is_taken() -> None:
+    assert make(interval=7).rungs(DEFINITION) == [7.0, 12.0]
+    assert len(make(interval=6).rungs(DEFINITION)) == 2
+    with pytest.raises(InputError, match="never"):
+        make(interval=12)
+
+
+def test_a_budget_without_room_for_copies_is_said() -> None:
+    few = study(None, trials=8)
+    told = few.store.proposals.pruner.account(few.snapshot)  # type: ignore[union-attr]
+    assert told is not None and "trials = 8 leaves no room" in told and "let it be 14" in told
+    enough = study(None, trials=14)
+    enough.run(_blind)
+    assert len(enough.snapshot.heirs) == 6
+    assert "leaves no room" not in (enough.store.proposals.pruner.account(enough.snapshot) or "")  # type: ignore[union-attr]
 
 
 def test_a_grid_is_no_population() -> None:
@@ -652,7 +738,50 @@ def test_copies_of_one_checkpoint_differ() -> None:
     assert len({tuple(row) for row in np.round(snapshot.codes[8:], 6).tolist()}) == 4
 
 
+def test_parameters_however_small_or_large_are_told_apart() -> None:
+    one = np.array([[1e-9, 1e6, np.nan, 0.0]])
+    assert known(one, one).all() and known(one * (1 + 1e-15), one).all()
+    for other in (
+        [1.2e-9, 1e6, np.nan, 0.0],
+        [1e-9, 1e6 + 5, np.nan, 0.0],
+        [1e-9, 1e6, 1.0, 0.0],
+        [1e-9, 1e6, np.nan, 1e-300],
+    ):
+        assert not known(np.array([other]), one).any()
+
+
 # ---------------------------------------------------------------------- PB2
+
+
+def test_copies_by_the_model_differ_in_a_small_space() -> None:
+    """The model has a favourite; whoever goes on from the same checkpoint gets the next best."""
+    space = taut.Space(k=taut.ordinal([1, 2, 3, 4, 5, 6]), w=taut.ordinal([1, 2, 3]))
+    kept: dict[tuple[int, float], float] = {}
+
+    def levels(trial: Trial) -> float:
+        source, begin = (trial.number if trial.attempt else trial.parent), int(trial.resumed_step or 0)
+        if trial.attempt:
+            begin = int(max(step for number, step in kept if number == trial.number))
+        value = kept[source, begin] if begin and source is not None else 5.0
+        for epoch in range(begin + 1, EPOCHS + 1):
+            value = value * (1 - 0.02 * trial.params["k"]) + 0.01 * trial.params["w"]
+            kept[trial.number, epoch] = value
+            trial.report(epoch, loss=value)
+            if trial.should_stop():
+                break
+        return value
+
+    pruner = {**PBT, "method": "pb2", "population": 12, "interval": 1}
+    made = taut.Study(None, space, minimize="loss", sampler="random", seed=4, pruner=pruner)
+    made.run(levels)
+    groups: dict[tuple[int, float], list[dict[str, Any]]] = {}
+    for n, descent in made.snapshot.descents.items():
+        if descent.parent is not None:
+            group = groups.setdefault((descent.parent, descent.step), [made.trials[descent.parent].params])
+            group.append(made.trials[n].params)
+    assert len(made.snapshot.descents) > 10
+    for group in groups.values():
+        assert len({tuple(params.values()) for params in group}) == len(group)
 
 
 def test_the_model_learns_that_the_best_place_moves() -> None:
@@ -703,6 +832,26 @@ def test_pb2_explores_where_members_gained(tmp_path: Path) -> None:
     )
     made.close()
     assert verify(tmp_path / "s", make_proposals).good
+
+
+def test_pb2_learns_from_what_is_told_on_the_way() -> None:
+    """The second objective is told at the end alone; the first is enough to learn from until then."""
+    pruner = {**PBT, "method": "pb2", "interval": 1}
+    made = study(None, minimize=["loss", "size"], pruner=pruner)
+    began = made.store.proposals.pruner
+    assert isinstance(began, Pb2Pruner) and "by " not in (began.account(made.snapshot) or "")
+
+    def late(trial: Trial) -> dict[str, float]:
+        for epoch in range(int(trial.resumed_step or 0) + 1, EPOCHS + 1):
+            trial.report(epoch, loss=trial.params["rate"] + 1 / epoch)
+            if trial.should_stop() and epoch < EPOCHS:
+                return {"loss": trial.params["rate"] + 1 / epoch}
+        return {"loss": trial.params["rate"], "size": trial.params["drop"]}
+
+    made.run(late)
+    known = len(_gains(made.snapshot, began.members(made.snapshot), began.rungs(made.snapshot.definition)).y)
+    assert known >= 50
+    assert f"by what {known} intervals gained" in (began.account(made.snapshot) or "")
 
 
 def test_pb2_without_numbers_or_with_choices_is_pbt() -> None:

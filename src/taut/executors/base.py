@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from taut.wishes import Wish
+
 __all__ = ["HEED", "Asked", "Died", "Executor", "Message", "Outcome", "Paused", "Report", "Task"]
 
 HEED = 0.2
@@ -31,6 +33,7 @@ class Task(msgspec.Struct, frozen=True):
     step: float | None = None  # the last that an earlier attempt reported
     parent: int | None = None  # the trial that it descends from
     origin: str | None = None  # that one's checkpoint directory
+    offered: dict[str, Any] = {}  # parameters that it has only if it asks for them
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):
@@ -51,6 +54,8 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     error: str | None = None
     pruned: bool = False
     aimed: bool = False  # whether it has looked up to which step it was to run
+    wishes: dict[str, Wish] = {}  # the parameters that it has asked for
+    constraints: list[str] = []  # metrics that are to be at most 0, by its own account
 
 
 class Asked(msgspec.Struct, frozen=True, tag="asked"):
@@ -74,6 +79,7 @@ class Paused(msgspec.Struct, frozen=True, tag="paused"):
 
     number: int
     attempt: int
+    wishes: dict[str, Wish] = {}
 
 
 Message = Report | Outcome | Died | Paused | Asked

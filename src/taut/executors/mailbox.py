@@ -11,6 +11,7 @@ nothing.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,9 +47,11 @@ class Letters:
 
     def __init__(self, box: Path, prunes: bool) -> None:
         self.reports: list[Report] = []
-        self._box = box if box.parent.is_dir() else None  # otherwise it is on another machine
+        self._place = box.parent
+        self._shared = os.path.isdir(self._place)  # otherwise it is on another machine
+        self._box = box if self._shared else None
         self._prunes = prunes
-        self._asked = 0
+        self._asked = self._before() if prunes else 0
         self._looked = -_GLANCE
         self._leave = False
 
@@ -58,25 +61,38 @@ class Letters:
         self._write(_Line(step, dict(report.values)))
 
     def should_stop(self, trial: Trial) -> bool:
-        if not self._prunes or self._box is None:
+        if not self._prunes or not self._shared:
             return False
         self._asked += 1
         self._write(_Line())
         until, nap = time.monotonic() + _PATIENCE, _NAP[0]
-        while time.monotonic() < until:
+        while self._box is not None and time.monotonic() < until:
             with contextlib.suppress(OSError, ValueError):
                 count, stop = (self._box / "answer").read_text().split()
                 if int(count) >= self._asked:
                     return stop == "stop"
             time.sleep(nap)
             nap = min(2 * nap, _NAP[1])
-        return False
+        return self._deserted()
 
     def should_checkpoint(self, trial: Trial) -> bool:
         now = time.monotonic()
-        if self._box is not None and not self._leave and now - self._looked >= _GLANCE:
-            self._looked, self._leave = now, (self._box.parent / LEAVE).exists()
+        if self._shared and not self._leave and now - self._looked >= _GLANCE:
+            self._looked, self._leave = now, os.path.exists(self._place / LEAVE) or self._deserted()
         return self._leave
+
+    def _deserted(self) -> bool:
+        """Whether nobody waits for the trial any more: the place of all boxes is removed in the end."""
+        return self._shared and not os.path.exists(self._place)
+
+    def _before(self) -> int:
+        """Questions of an earlier run of the same attempt: engines such as Dask repeat what they lost without asking."""
+        if self._box is None:
+            return 0
+        try:
+            return sum(b'"step"' not in line for line in (self._box / "reports").read_bytes().splitlines())
+        except OSError:
+            return 0
 
     def pause(self, trial: Trial) -> None:
         trial.paused = True
@@ -117,7 +133,12 @@ class Box:
         number, attempt = self._task.number, self._task.attempt
         found: list[Report | Asked] = []
         for text in data.splitlines():
-            line = _decode(text)
+            try:
+                line = _decode(text)
+            except (
+                msgspec.DecodeError
+            ):  # torn, by a full disk or a killed run; reports come again with the outcome
+                continue
             if line.step is None:
                 self._asked += 1
                 found.append(Asked(number, attempt))

@@ -74,6 +74,12 @@ def takes_trial(objective: Objective, names: Collection[str], optional: Collecti
             )
     missing = [p.name for p in required if p.name not in names]
     unknown = [] if rest else [name for name in names if name not in takes]
+    if missing and not names:
+        raise InputError(
+            f"{label}() asks for {', '.join(missing)}, and the study has no space yet; give it one, "
+            f"taut.Space({missing[0]}=taut.uniform(0.0, 1.0)), or write {label}(trial) and ask: "
+            f'trial.suggest_float("{missing[0]}", 0.0, 1.0)'
+        )
     if missing or unknown:
         problem = (
             f"asks for {', '.join(missing)}, which the space does not have"
@@ -99,6 +105,7 @@ def live(task: Task, params: dict[str, Any], channel: Channel) -> Trial:
         resumed_step=task.step,
         parent=task.parent,
         origin=task.origin,
+        offered=task.offered,
     )
 
 
@@ -112,17 +119,24 @@ def note(trial: Trial, values: Mapping[str, float]) -> None:
 
 def call(objective: Objective, trial: Trial, with_trial: bool, main: Sequence[str]) -> Outcome | Paused:
     """Evaluate `trial`. `main` names the objectives, whose values a bare number or a tuple gives."""
+    trial.main = main
     outcome = _call(objective, trial, with_trial, main)
-    return (
-        msgspec.structs.replace(outcome, aimed=True)
-        if trial.aimed and isinstance(outcome, Outcome)
-        else outcome
-    )
+    if trial.wishes:
+        outcome = msgspec.structs.replace(outcome, wishes=trial.wishes)
+    if isinstance(outcome, Outcome):
+        if outcome.error is None and (noted := trial.noted):
+            constraints = list(trial.constraints)
+            outcome = msgspec.structs.replace(
+                outcome, values={**noted, **outcome.values}, constraints=constraints
+            )
+        if trial.aimed:
+            outcome = msgspec.structs.replace(outcome, aimed=True)
+    return outcome
 
 
 def _call(objective: Objective, trial: Trial, with_trial: bool, main: Sequence[str]) -> Outcome | Paused:
     try:
-        result = objective(trial) if with_trial else objective(**trial.params)
+        result = objective(trial) if with_trial else objective(**trial.params, **trial.offered)
     except (Exception, SystemExit) as error:
         if trial.told:
             return Outcome(trial.number, trial.attempt, trial.last)

@@ -63,6 +63,8 @@ class History:
         kept, finite = snapshot.chosen[done], np.isfinite(table)
         if not finite.all():  # seldom, and looking at rows takes several times as long
             kept = kept & finite.all(axis=1)
+        if partial is not None and self.space.asked:  # what they had is known when they end
+            kept = kept & (snapshot.state[done] != State.RUNNING)
         if not kept.all():
             done, table, ended = done[kept], table[kept], ended[kept]
         if (ended[1:] < ended[:-1]).any():

@@ -9,7 +9,7 @@ from taut.definition import Method
 from taut.errors import InputError, nearest
 from taut.samplers.base import Sampler
 
-__all__ = ["make", "names"]
+__all__ = ["FOREIGN", "make", "names"]
 
 _BUILT_IN = {
     "ants": "taut.samplers.ants:AntsSampler",
@@ -31,6 +31,10 @@ _BUILT_IN = {
 }
 
 
+FOREIGN = "optuna:"
+"""Begins the names of samplers that are written for Optuna: ``optuna:GPSampler``, ``optuna:package.module:Class``."""
+
+
 def names() -> list[str]:
     """Every method that `[sampler] method` may name."""
     return sorted({*_BUILT_IN, *_outside()})
@@ -38,6 +42,9 @@ def names() -> list[str]:
 
 def make(method: Method) -> Sampler:
     """The sampler that `[sampler]` asks for. Raises `InputError` for an unknown method or option."""
+    if method.method.startswith(FOREIGN):
+        foreign: Sampler = importlib.import_module("taut.integrations.optuna.foreign").make(method)
+        return foreign
     target = _BUILT_IN.get(method.method) or _outside().get(method.method)
     if target is None:
         raise InputError(

@@ -88,6 +88,8 @@ def _check_presence(
 ) -> None:
     for row, j in np.argwhere(active != present):
         name, parameter = list(conditions.searched.items())[j]
+        if parameter.asked:
+            continue  # whether it is there is up to the trial
         if active[row, j]:
             raise InputError(f"no value is given; it must be {parameter.allowed()}", (name,))
         raise InputError(

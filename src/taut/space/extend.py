@@ -48,6 +48,8 @@ def _change(new: Parameter, old: Parameter) -> str | None:
         same = Expression.parse(new.source) == Expression.parse(old.source)
         return None if same else f"it was {old.source!r} and would be {new.source!r}"
     assert isinstance(new, Searched) and isinstance(old, Searched)
+    if new.asked and old.asked:
+        return new.narrower(old)  # its condition was read off the trials, and may be again
     if (new.when is None) != (old.when is None) or (
         new.when is not None
         and old.when is not None
@@ -59,7 +61,9 @@ def _change(new: Parameter, old: Parameter) -> str | None:
 
 def _incomplete(new: Space, old: Space) -> str | None:
     """A parameter that old trials would need and lack."""
-    added = [j for j, name in enumerate(new.searched) if name not in old.parameters]
+    added = [
+        j for j, name in enumerate(new.searched) if name not in old.parameters and not new.columns[j].asked
+    ]
     if not added:
         return None
     trials = old.condition(points(old.conditions.searched, []))

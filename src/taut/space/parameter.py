@@ -87,11 +87,14 @@ class Searched(Parameter):
     belief: how strongly samplers lean towards `start`: "weak", "medium" or "strong".
     when: a condition on other parameters, for instance ``"optim == 'sgd'"``; the parameter exists
         only in trials that fulfil it.
+    asked: whether it exists only in trials whose objective asks for it (`Trial.suggest_float`). Nobody writes that: a
+        study notes it of parameters that it did not know before.
     """
 
     start: Any = None
     belief: str | None = None
     when: str | None = None
+    asked: bool = False
 
     def settle(self, **fields: Any) -> None:
         """Replace fields by their checked and normalised values, then check what all kinds share."""
@@ -114,6 +117,8 @@ class Searched(Parameter):
             raise InputError(
                 f"belief {self.belief!r} needs a start value to believe in; add start", ("belief",)
             )
+        if not isinstance(self.asked, bool):
+            raise InputError(f"{self.asked!r} must be true or false", ("asked",))
         if self.when is not None and not isinstance(self.when, str):
             raise InputError(
                 f"{self.when!r} is not a condition; write it as a text, for instance \"optim == 'sgd'\"",
@@ -249,7 +254,8 @@ def _read(data: Mapping[str, Any]) -> Parameter:
     optional = [name for name, f in fields.items() if f.default is not dataclasses.MISSING]
     for key in data:
         if key != kind and key not in optional:
-            listed = f"it takes {', '.join(sorted(optional))}" if optional else "it takes none"
+            told = [name for name in optional if name != "asked"]
+            listed = f"it takes {', '.join(sorted(told))}" if told else "it takes none"
             raise InputError(
                 f"{key!r} is not an option of {kind}; {listed}{nearest(key, optional)}", (str(key),)
             )
@@ -259,7 +265,7 @@ def _read(data: Mapping[str, Any]) -> Parameter:
 def _arguments(cls: type[Parameter], given: Any, fields: list[str]) -> list[Any]:
     if cls.arity is None:
         return [given]
-    names = [name for name in fields if name not in ("start", "belief", "when")][: cls.arity]
+    names = [name for name in fields if name not in ("start", "belief", "when", "asked")][: cls.arity]
     if not isinstance(given, list | tuple) or len(given) != cls.arity:
         wanted = f"{cls.kind} = [{', '.join(names)}]"
         count = (

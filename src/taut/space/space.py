@@ -27,6 +27,7 @@ __all__ = ["Space"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*\Z")
 _LONGEST = 200
+_UNKNOWN: Mapping[str, Parameter] = MappingProxyType({})
 
 
 class Space:
@@ -64,11 +65,16 @@ class Space:
     def __hash__(self) -> int:
         return hash(tuple(self.parameters.items()))
 
+    @staticmethod
+    def unknown() -> Space:
+        """The space of a study that finds out what there is from what its trials ask for; nothing yet."""
+        return Space(_UNKNOWN)
+
     def __repr__(self) -> str:
         return f"Space({dict(self.parameters)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Space, (dict(self.parameters),)
+        return _again, (dict(self.parameters),)
 
     def to_json(self) -> dict[str, Any]:
         """The form of the ``[space]`` table of study.toml; `from_json` reads it."""
@@ -84,7 +90,7 @@ class Space:
     @property
     def optional(self) -> frozenset[str]:
         """Names of the parameters that not every trial has: conditional ones, and what follows from them."""
-        found: set[str] = set(self.conditions.when)
+        found: set[str] = set(self.conditions.when) | self.asked
         while (
             more := {
                 name
@@ -95,6 +101,11 @@ class Space:
         ):
             found |= more
         return frozenset(found)
+
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """Names of the parameters that a trial has only if its objective asks for them."""
+        return frozenset(name for name, p in zip(self.searched, self.columns, strict=True) if p.asked)
 
     @cached_property
     def holds_lists(self) -> bool:
@@ -188,6 +199,10 @@ class Space:
         return matrix
 
 
+def _again(parameters: dict[str, Parameter]) -> Space:
+    return Space(parameters or _UNKNOWN)
+
+
 def _checked(
     parameters: Mapping[str, Parameter] | None, named: Mapping[str, Parameter]
 ) -> dict[str, Parameter]:
@@ -212,7 +227,7 @@ def _checked(
                 " or choice([...]) with one value for a constant",
                 (name,),
             )
-    if not any(isinstance(p, Searched) for p in items.values()):
+    if parameters is not _UNKNOWN and not any(isinstance(p, Searched) for p in items.values()):
         raise InputError(
             "the space has nothing to search; add a parameter, for instance lr = loguniform(1e-5, 1e-3)"
         )

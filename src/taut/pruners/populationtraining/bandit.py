@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from taut.ladder import Ladder
 from taut.pruners.populationtraining.members import Members
-from taut.pruners.populationtraining.perturb import completed, perturbed
+from taut.pruners.populationtraining.perturb import completed, differing, known, perturbed
 from taut.pruners.populationtraining.pruner import PopulationPruner
 from taut.snapshot import Snapshot
 from taut.space import Space, choice
@@ -52,7 +52,13 @@ class Pb2Pruner(PopulationPruner):
     """
 
     def explored_from(
-        self, snapshot: Snapshot, parent: int, step: float, names: Sequence[str], rng: np.random.Generator
+        self,
+        snapshot: Snapshot,
+        parent: int,
+        step: float,
+        names: Sequence[str],
+        others: Floats,
+        rng: np.random.Generator,
     ) -> Floats:
         space, codes = snapshot.space, snapshot.codes[parent]
         kinds = dict(zip(space.searched, space.columns, strict=True))
@@ -61,18 +67,32 @@ class Pb2Pruner(PopulationPruner):
         members = self.members(snapshot)
         gains = _gains(snapshot, members, self.rungs(snapshot.definition))
         if not len(columns) or len(gains.y) < _LEAST:
-            return perturbed(space, codes, names, self.resample, rng)
+            return differing(space, others, names, self.resample, rng)
         choices = [name for name in names if name not in numbers]
         start = perturbed(space, codes, choices, self.resample, rng)
         candidates = _candidates(space, start, numbers, columns, self.resample, rng)
+        table = np.repeat(start[None], len(candidates), axis=0)
+        table[:, columns] = space.decode(candidates, conditions=False)[:, columns]
+        drawn = space.quantile(rng.random((1, len(space))), conditions=False)[0]
+        table = completed(space, table, drawn)
+        fresh = ~known(table, others)
+        if not fresh.any():  # the numbers have no other values: perhaps the choices have
+            return differing(space, others, names, self.resample, rng)
         rung = members.rung(step)
         level = gains.level(members, parent, rung)
         here = _Points(np.full(len(candidates), rung + 1.0), np.full(len(candidates), level), candidates)
         model = _Model.fitted(gains.done.at(columns), gains.y)
-        best = int(np.argmax(model.bound(gains.runs.at(columns), here.at(columns))))
-        found = start.copy()
-        found[columns] = space.decode(candidates[best : best + 1], conditions=False)[0, columns]
-        return completed(space, found, space.quantile(rng.random((1, len(space))), conditions=False)[0])
+        bound = model.bound(gains.runs.at(columns), here.at(columns))
+        found: Floats = table[int(np.argmax(np.where(fresh, bound, -np.inf)))]
+        return found
+
+    def account(self, snapshot: Snapshot) -> str | None:
+        told = super().account(snapshot)
+        if told is None or not snapshot.descents:
+            return told
+        gains = _gains(snapshot, self.members(snapshot), self.rungs(snapshot.definition))
+        known = len(gains.y)
+        return f"{told}, {f'by what {known} intervals gained' if known >= _LEAST else 'by chance, as too few gains are known'}"
 
 
 class _Points(NamedTuple):
@@ -114,12 +134,14 @@ def _gains(snapshot: Snapshot, members: Members, steps: Sequence[float]) -> _Gai
             before = _before(members, snapshot, n, rung)
             if before is None or n >= snapshot.size:
                 continue
-            gain = losses[before, rung - 1] - losses[n, rung]
-            if np.isfinite(gain).all():
-                rows.append((rung, _Gains.level(members, before, rung - 1), n))
-                gained.append(gain)
-        if len(rows) > 1:
-            table = np.array(gained)
+            rows.append((rung, _Gains.level(members, before, rung - 1), n))
+            gained.append(losses[before, rung - 1] - losses[n, rung])
+        table = np.array(gained).reshape(len(rows), losses.shape[2])
+        # An objective that nobody tells before the end says nothing here, as where members are compared.
+        told = np.isfinite(table).any(axis=0)
+        whole = np.isfinite(table[:, told]).all(axis=1) & told.any()
+        if whole.sum() > 1:
+            rows, table = [rows[i] for i in np.flatnonzero(whole).tolist()], table[np.ix_(whole, told)]
             spread = table.std(axis=0)
             table = (table - table.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0)
             done += rows

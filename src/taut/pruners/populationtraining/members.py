@@ -16,7 +16,12 @@ from taut.snapshot import Snapshot
 from taut.standing import standing
 from taut.trial import State
 
-__all__ = ["Members"]
+__all__ = ["Members", "part"]
+
+
+def part(quantile: float, count: int) -> int:
+    """How many of `count` members are a `quantile` of them; 0.29 of 100 are 29, whatever the product of the floats is."""
+    return int(quantile * count + 1e-9)
 
 
 class Members:
@@ -33,7 +38,7 @@ class Members:
         self._rungs, self._founders, self._quantile = rungs, founders, quantile
         self._waiting, self._descents, self._releases = snapshot.waiting, snapshot.descents, snapshot.releases
         self._state = snapshot.state.tolist()
-        self._begun = snapshot.attempt >= 0
+        self._begun, self._claimed = snapshot.attempt >= 0, snapshot.claimed
         self._trials = snapshot.definition.budget.trials
         self._ladder = Ladder.of(snapshot, rungs)
         self._boards: dict[int, _Board] = {}
@@ -79,13 +84,13 @@ class Members:
     def behind(self, n: int, rung: int) -> bool:
         """Whether member `n` is among the worst of those on the rung."""
         better, count = self.ahead_of(n, rung)
-        worst = int(self._quantile * count)
+        worst = part(self._quantile, count)
         return worst > 0 and better >= count - worst
 
     def leads(self, n: int, rung: int) -> bool:
         """Whether member `n` is among the best of those on the rung, which others may go on from."""
         better, count = self.ahead_of(n, rung)
-        return better < max(int(self._quantile * count), 1)
+        return better < max(part(self._quantile, count), 1)
 
     def parents(self, rung: int, of: int) -> list[int]:
         """The best members on a rung that left a checkpoint there and are better than member `of`, if that is there; the best first.
@@ -134,10 +139,10 @@ class Members:
 
     @property
     def founded(self) -> bool:
-        """Whether all founders have begun."""
-        wanted = self._founders if self._trials is None else min(self._founders, self._trials)
-        begun = self._begun[:wanted]
-        return len(begun) == wanted and bool(begun.all())
+        """Whether all founders are with somebody: nobody waits for those that have not begun by now."""
+        return self._claimed >= (
+            self._founders if self._trials is None else min(self._founders, self._trials)
+        )
 
     @property
     def heirs(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+from numpy.typing import NDArray
 
 from taut.space import Searched, Space, choice, lognormal, loguniform, loguniform_int
 from taut.space.continuous import Number
@@ -12,9 +13,11 @@ from taut.space.integers import Whole
 from taut.space.levels import Levels
 from taut.space.prior import Floats
 
-__all__ = ["completed", "perturbed"]
+__all__ = ["completed", "differing", "known", "perturbed"]
 
 _FACTORS = (0.8, 1.2)  # Jaderberg et al., section 4.1.1
+_TRIES = 8  # to find parameters that nobody has
+_ROUNDING = 1e-12
 _LEAST = 0.1  # of the middle nine tenths of a prior: values nearer to 0 move as if they were so far from it
 
 
@@ -32,13 +35,32 @@ def perturbed(
     for j, (name, parameter) in enumerate(zip(space.searched, space.columns, strict=True)):
         if name in names and not np.isnan(codes[j]):
             moved[j] = drawn[j] if again[j] else _moved(parameter, float(codes[j]), bool(up[j]))
-    return completed(space, moved, drawn)
+    found: Floats = completed(space, moved[None], drawn)[0]
+    return found
+
+
+def differing(
+    space: Space, others: Floats, names: Collection[str], resample: float, rng: np.random.Generator
+) -> Floats:
+    """(d,) the first of `others` (m, d) with the parameters `names` moved, so that it is none of them, if that is soon found."""
+    for _ in range(_TRIES):
+        codes = perturbed(space, others[0], names, resample, rng)
+        if not known(codes[None], others)[0]:
+            break
+    return codes
+
+
+def known(codes: Floats, others: Floats) -> NDArray[np.bool_]:
+    """(k,) whether each of `codes` (k, d) is among `others` (m, d), but for rounding: parameters may be as small as one likes."""
+    found = np.zeros(len(codes), np.bool_)
+    for other in others:
+        found |= np.isclose(codes, other, rtol=_ROUNDING, atol=0.0, equal_nan=True).all(axis=1)
+    return found
 
 
 def completed(space: Space, codes: Floats, drawn: Floats) -> Floats:
-    """`codes` (d,) where what their conditions ask for and they lack is taken from `drawn`, and the rest is NaN."""
-    whole = np.where(np.isnan(codes), drawn, codes)
-    found: Floats = space.condition(whole[None])[0]
+    """`codes` (k, d) where what their conditions ask for and they lack is taken from `drawn` (d,), and the rest is NaN."""
+    found: Floats = space.condition(np.where(np.isnan(codes), drawn, codes))
     return found
 
 

@@ -23,8 +23,8 @@ from taut.events import Descent
 from taut.fidelity import Fidelity
 from taut.ladder import Ladder
 from taut.pruners.base import Judgement, Pruner
-from taut.pruners.populationtraining.members import Members
-from taut.pruners.populationtraining.perturb import perturbed
+from taut.pruners.populationtraining.members import Members, part
+from taut.pruners.populationtraining.perturb import differing
 from taut.pruners.stopping import check_number
 from taut.snapshot import Snapshot
 from taut.space.prior import Floats
@@ -33,7 +33,6 @@ __all__ = ["PbtPruner", "PopulationPruner"]
 
 _PARTS = 10  # comparisons of a whole run, by default
 _MOST = 1000  # comparisons, at most
-_TRIES = 8  # to find parameters that no other copy of the same checkpoint has
 _PARENT, _CHILD = 0x9B7, 0x9B8  # so that no other method's numbers are these
 
 
@@ -59,10 +58,10 @@ class PopulationPruner(Pruner):
         if self.interval is not None:
             what = "after so many steps members are compared"
             check_number("interval", self.interval, 0.0, math.inf, what, open_=True)
-        if int(self.quantile * self.population) < 1:
+        if part(self.quantile, self.population) < 1:
             raise InputError(
                 f"quantile = {self.quantile:g} of {self.population} members is nobody; let it be at least "
-                f"{1 / self.population:.2g}, or population larger",
+                f"{math.ceil(100 / self.population) / 100:g}, or population larger",
                 ("pruner", "quantile"),
             )
         if self.explore is not None:
@@ -80,12 +79,12 @@ class PopulationPruner(Pruner):
             )
         self._check_explored(definition)
         settled = dataclasses.replace(self, interval=self.interval or _usual(fidelity))
-        count = len(settled.rungs(definition))
-        if count < 2 or fidelity.max / settled._interval > _MOST:
-            least = fidelity.max / _MOST
+        often = fidelity.max / settled._interval
+        if often > _MOST or len(settled.rungs(definition)) < 2:
+            times = f"{often:.0f} times" if often > _MOST else "never"
             raise InputError(
-                f"with interval = {settled._interval:g} members are compared {count - 1} times before {fidelity.max:g}; "
-                f"let it be from {least:g} to {fidelity.max / 2:g}",
+                f"with interval = {settled._interval:g} members are compared {times} before {fidelity.max:g}; "
+                f"let it be from {fidelity.max / _MOST:g} to less than {fidelity.max:g}, such as {fidelity.max / 2:g}",
                 ("pruner", "interval"),
             )
         return settled
@@ -193,17 +192,23 @@ class PopulationPruner(Pruner):
             n for n, d in snapshot.descents.items() if (d.parent, d.step) == (descent.parent, descent.step)
         ]
         others = snapshot.codes[[descent.parent, *siblings]]
-        for _ in range(_TRIES):
-            codes = self.explored_from(snapshot, descent.parent, descent.step, names, rng)
-            if not np.isclose(others, codes, equal_nan=True).all(axis=1).any():
-                break
+        codes = self.explored_from(snapshot, descent.parent, descent.step, names, others, rng)
         return snapshot.space.params(codes[None])[0]
 
     @abstractmethod
     def explored_from(
-        self, snapshot: Snapshot, parent: int, step: float, names: Sequence[str], rng: np.random.Generator
+        self,
+        snapshot: Snapshot,
+        parent: int,
+        step: float,
+        names: Sequence[str],
+        others: Floats,
+        rng: np.random.Generator,
     ) -> Floats:
-        """(d,) codes of a trial that goes on from `parent` at `step`, with other values of the parameters `names`."""
+        """(d,) codes of a trial that goes on from `parent` at `step`, with other values of the parameters `names`.
+
+        others: (m, d) codes of those that went on from there already, the parent's first; it is to be none of them, if it can.
+        """
 
     def members(self, snapshot: Snapshot) -> Members:
         return Members.of(snapshot, self.rungs(snapshot.definition), self.population, self.quantile)
@@ -212,6 +217,15 @@ class PopulationPruner(Pruner):
         fidelity = snapshot.definition.fidelity
         if fidelity is None:
             return None
+        trials = snapshot.definition.budget.trials
+        if trials is not None and trials <= self.population:
+            enough = self.population + part(self.quantile, self.population) * (
+                len(self.rungs(snapshot.definition)) - 1
+            )
+            return (
+                f"{min(trials, self.population)} members, none of which is ever replaced: trials = {trials} leaves no room for "
+                f"copies; leave it out, or let it be {enough}"
+            )
         return (
             f"{self.population} members, compared after every {self._interval:g} of {fidelity.max:g} {fidelity.name}s; "
             f"{len(snapshot.heirs)} were replaced so far"
@@ -240,9 +254,15 @@ class PbtPruner(PopulationPruner):
     """
 
     def explored_from(
-        self, snapshot: Snapshot, parent: int, step: float, names: Sequence[str], rng: np.random.Generator
+        self,
+        snapshot: Snapshot,
+        parent: int,
+        step: float,
+        names: Sequence[str],
+        others: Floats,
+        rng: np.random.Generator,
     ) -> Floats:
-        return perturbed(snapshot.space, snapshot.codes[parent], names, self.resample, rng)
+        return differing(snapshot.space, others, names, self.resample, rng)
 
 
 def _named(names: object) -> tuple[str, ...]:

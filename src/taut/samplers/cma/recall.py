@@ -24,6 +24,7 @@ __all__ = ["continuous", "note", "points", "run"]
 _KEY = "cma"
 _TAG = 0xC4  # so that no other sampler's numbers are these
 _OUTSIDE = 0.9  # of a draw's distance from the border
+_NEAR = 0.01  # the border, of which a draw was made
 
 
 class _Column(NamedTuple):
@@ -76,7 +77,7 @@ def points(geometry: Geometry, gaussian: Gaussian, ended: Ended, snapshot: Snaps
                 geometry, j, value, u
             ):  # else another point was taken, or the space has changed
                 found[row, i] = value
-            elif not discrete and u == min(max(value, 0.0), 1.0):
+            elif not discrete and abs(u - min(max(value, 0.0), 1.0)) < _NEAR:
                 found[row, i] = u + _OUTSIDE * (value - u)
         if missing[row].any():
             rng = np.random.default_rng([snapshot.definition.seed, number, _TAG])

@@ -28,6 +28,7 @@ _TAG = 0xC3  # so that no other sampler's numbers are these
 _LEAVING = (
     0.27  # least probability that a draw differs in some discrete parameter; arXiv:2504.07884, section 4
 )
+_INWARDS = 1e-3  # of the distance from the border
 _RESTARTS = ("bipop", "ipop", "none")
 
 
@@ -125,7 +126,8 @@ class CMASampler(PopulationSampler[State]):
         self, geometry: Geometry, state: State, number: int, snapshot: Snapshot, rng: np.random.Generator
     ) -> tuple[Floats, Note | None]:
         unit = np.full(geometry.d, 0.5)
-        unit[geometry.ordered] = drawn = state.gaussian.sample(rng)
+        drawn = state.gaussian.sample(rng)
+        unit[geometry.ordered] = _inside(drawn, state.gaussian.mean)
         for j, value in zip(geometry.choices.tolist(), state.categories.sample(rng).tolist(), strict=True):
             unit[j] = geometry.middles[j][value]
         return unit, recall.note(geometry, drawn, state.run.index)
@@ -179,6 +181,13 @@ def _started(geometry: Geometry, run: Run, mean: Floats, deviation: Floats) -> S
     tables = [odds.get(j, np.zeros(geometry.cells[j])) for j in geometry.choices.tolist()]
     gaussian = corrected(Gaussian.begun(mean, deviation), geometry, run.population)
     return State(run, gaussian, Categories.begun(tables))
+
+
+def _inside(drawn: Floats, mean: Floats) -> Floats:
+    """(n,) where a draw is evaluated: from outside of the cube at the border if the mean is outside, too. Otherwise close to the
+    border, not on it, so that trials differ: the distribution may just be wide."""
+    border = np.clip(drawn, 0.0, 1.0)
+    return np.asarray(border + np.where((mean >= 0.0) & (mean <= 1.0), _INWARDS * (border - drawn), 0.0))
 
 
 def _believed(geometry: Geometry) -> tuple[Floats, Floats]:

@@ -29,7 +29,7 @@ _FEWEST, _MOST = 0.3, 4.0  # times as many
 _GOLDEN = (5**0.5 - 1) / 2  # its multiples fill an interval evenly, however many there are
 _ELSEWHERE = 200  # looked at where the model expects nothing more
 _BEYOND = 0.2  # of the range of costs so far, in logarithms, that a front may grow by
-_NOTHING = -5.0  # log expected improvement, in standard deviations of the losses, that is as good as none
+_NOTHING = -5.0  # log expected improvement, in standard deviations of the losses, that is as good as none; for each objective
 _PROMISING = 5  # tried points that are looked around
 
 
@@ -172,15 +172,16 @@ def exhausted(worth: Floats, numbers: Numbers) -> Bools:
 
 
 def _best(model: Model, history: History, rng: np.random.Generator) -> tuple[Codes, float]:
-    """(d,) codes of the point with the best score, and the improvement that is expected of any point."""
+    """(d,) codes of the point with the best score, and the improvement that is expected of any point, for each objective."""
+    objectives = history.loss.shape[1]  # what is expected of several is a product
     geometry, effort = Geometry.of(history.space), min(max(100.0 / len(history), _FEWEST), _MOST)
     scattered = _scattered(history.space, int(_CANDIDATES * effort), rng)
     unit, worth = maximise(
         model.score, geometry, scattered, model.best_first[:_PROMISING], model.taken, rng, effort
     )
-    if worth < _NOTHING and model.partial:  # perhaps for what is believed, or what it costs
+    if worth < objectives * _NOTHING and model.partial:  # perhaps for what is believed, or what it costs
         worth = float(model.hope(*geometry.settle(np.concatenate((scattered, unit[None])))).max())
-    return np.asarray(geometry.codes(unit[None])[0]), worth
+    return np.asarray(geometry.codes(unit[None])[0]), worth / objectives
 
 
 def _unknown(model: Model, history: History, rng: np.random.Generator) -> Codes:
