@@ -9,7 +9,7 @@ import pytest
 
 import taut
 from taut.definition import Definition, Method, Objective
-from taut.events import Event, Finished, Started
+from taut.events import Event, Finished, Settled, Started
 from taut.samplers import registry
 from taut.samplers.population.base import PopulationSampler
 from taut.snapshot import Snapshot
@@ -127,3 +127,26 @@ def test_it_finds_what_random_search_does_not(name: str) -> None:
             found.append(study.best.values["f"])
         best.append(float(np.mean(found)))
     assert best[0] < best[1]
+
+
+@pytest.mark.parametrize("name", [*METHODS, "tpe", "gp", "auto", "bandit"])
+def test_a_trial_that_turned_out_otherwise_than_suggested_is_where_it_was(name: str) -> None:
+    space = Space(a=choice([1, 2, 3], asked=True), b=choice([1, 2, 3], asked=True))
+    asked = Definition("s", space.to_json(), [Objective("loss")], seed=3)
+    known, fresh = Snapshot(asked, space), Snapshot(asked, space)
+    sampler, rng = registry.make(Method(name, {})), random.Random(1)
+    for n in range(14):
+        params = space.params(sampler.propose(space, 3, np.array([n]), known))[0]
+        start: list[Event] = [Started(n=n, a=0, x=params, r=0, c=n + 1, t=float(n))]
+        known.apply(0, start)
+        sampler.propose(space, 3, np.array([n + 1]), known)  # while this one runs
+        had = {"a": params["a"]} if n % 2 else params
+        end: list[Event] = [
+            Settled(n=n, a=0, x=had, drawn={}, r=0),
+            Finished(n=n, a=0, state="complete", y={"loss": rng.random()}, t=n + 0.5),
+        ]
+        known.apply(0, end)
+        fresh.apply(0, [*start, *end])
+    numbers = np.arange(14, 17)
+    ours = sampler.propose(space, 3, numbers, known)
+    assert np.array_equal(ours, sampler.propose(space, 3, numbers, fresh), equal_nan=True)

@@ -67,20 +67,22 @@ class Tried:
 
 
 class _Points:
-    """The points of one snapshot's trials; kept, since a trial does not move."""
+    """The points of one snapshot's trials; kept, since a trial hardly ever moves."""
 
     _kept: ClassVar[weakref.WeakKeyDictionary[Snapshot, _Points]] = weakref.WeakKeyDictionary()
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, settled: int) -> None:
         self.space = space
+        self.settled = settled
         self.keys: set[Any] = set()
         self._there: Bools = np.zeros(0, bool)
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> set[Any]:
         points = cls._kept.get(snapshot)
-        if points is None or points.space is not snapshot.space:
-            points = cls._kept[snapshot] = cls(snapshot.space)
+        settled = len(snapshot.settled)  # trials that have moved after all
+        if points is None or points.space is not snapshot.space or points.settled != settled:
+            points = cls._kept[snapshot] = cls(snapshot.space, settled)
         chosen = snapshot.chosen
         fresh = chosen.copy()
         fresh[: len(points._there)] &= ~points._there

@@ -113,12 +113,17 @@ class _Line(Generic[S]):
         self._size = sampler.size(self._geometry)
         self._states = [(0, sampler.begun(self._geometry, snapshot))]  # trials taken in, and the state then
         self._taken: Outcomes | None = None
+        self._settled = 0
         self._latest: tuple[int, S] = self._states[0]
 
     def latest(self, snapshot: Snapshot) -> S:
         history = History.of(snapshot)
         ended = Outcomes.of(history)
         same = 0 if self._taken is None else self._taken.same(ended)
+        if len(snapshot.settled) > self._settled:  # these have moved
+            moved = np.isin(ended.numbers[:same], snapshot.settled[self._settled :])
+            same = int(moved.argmax()) if moved.any() else same
+            self._settled = len(snapshot.settled)
         if self._taken is not None and same == len(self._taken) == len(ended):
             return self._latest[1]
         self._taken = ended
