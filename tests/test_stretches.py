@@ -107,6 +107,8 @@ def test_what_remains_of_a_job_is_used_for_attempts_that_fit() -> None:
     assert ask(snapshot, proposals, 30.0) == Claim(100)
     held = ask(snapshot, proposals, 30.0, held=[9], frontier=10)
     assert isinstance(held, Start) and held.numbers == [9]
+    several = ask(snapshot, proposals, 30.0, held=[9, 10, 11], frontier=12, free=2)
+    assert isinstance(several, Start) and list(several.numbers) == [9, 10]
     gone = ask(snapshot, proposals, 10.0)
     assert isinstance(gone, Done) and "too short: 95 % of stretches" in gone.why
 

@@ -247,7 +247,9 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
 
     def fits(n: int) -> bool:
         nonlocal misfit
-        needs = proposals.stretch(snapshot, left, n) if stretched else 0.0
+        if not stretched:
+            return True
+        needs = proposals.stretch(snapshot, left, n)
         if left < needs:
             misfit = min(misfit, needs)
         return left >= needs
@@ -282,17 +284,17 @@ def decide(snapshot: Snapshot, proposals: Proposals, hands: Hands, now: float) -
     if hands.held:
         if not _open(snapshot, hands.held[0], hands.batch):
             return Wait("the batch before is not finished")
-        if not fits(hands.held[0]):
-            return _too_short(left, misfit, stretched)
         if hands.free == 1 or hands.batch or founders or proposals.sampler.uses_history:
             n = hands.held[0]
             suggested = _suggested(snapshot, proposals, hands, n)
-            if suggested is None:
-                if misfit < math.inf:
-                    return _too_short(left, misfit, stretched)
-                return Wait("no place in the population is free for now")
-            return _start(snapshot, proposals, [n], 0, [suggested])
+            if suggested is not None and fits(n):
+                return _start(snapshot, proposals, [n], 0, [suggested])
+            if misfit < math.inf:
+                return _too_short(left, misfit, stretched)
+            return Wait("no place in the population is free for now")
         chosen = list(itertools.takewhile(fits, itertools.islice(hands.held, hands.free)))
+        if not chosen:
+            return _too_short(left, misfit, stretched)
         return _start(snapshot, proposals, chosen, 0, proposals.many(snapshot, chosen))
     if hands.frontier < limit and proposals.ready(snapshot, hands.frontier):
         if not _open(snapshot, hands.frontier, hands.batch):

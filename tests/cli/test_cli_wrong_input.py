@@ -250,8 +250,7 @@ WRONG = [
     ),
     Wrong(
         "sample study.toml --index 0",
-        'taut: study.toml:13: sampler.method: "randon" is unknown; "auto", "bandit", "conjugate", "gp", '
-        '"grid", "quasirandom", "random", "tpe" are allowed; did you mean \'random\'?',
+        'taut: study.toml:13: sampler.method: "randon" is unknown; "ants", "auto", "bandit", "cma", "conjugate", "differential", "evolution", "genetic", "gp", "grid", "nsga2", "nsga3", "quasirandom", "random", "swarm", "tpe" are allowed; did you mean \'random\'?',
         (('"random"', '"randon"'),),
     ),
     Wrong(
@@ -311,7 +310,7 @@ WRONG = [
     Wrong(
         "run study.toml",
         "taut: study.toml:3: minimise: unknown key of a study; name, command, function, "
-        "minimize, maximize, subject_to, config, style, timeout, cwd, seed, retries, "
+        "minimize, maximize, subject_to, prefer, reference, config, style, timeout, cwd, seed, retries, "
         "warm_start, space, budget, sampler, pruner, results, on are allowed; did you mean 'minimize'?",
         (("minimize", "minimise"),),
     ),
@@ -334,8 +333,7 @@ WRONG = [
     ),
     Wrong(
         "run study.toml",
-        'taut: study.toml:13: sampler.method: "quasi-random" is unknown; "auto", "bandit", "conjugate", '
-        '"gp", "grid", "quasirandom", "random", "tpe" are allowed; did you mean \'quasirandom\'?',
+        'taut: study.toml:13: sampler.method: "quasi-random" is unknown; "ants", "auto", "bandit", "cma", "conjugate", "differential", "evolution", "genetic", "gp", "grid", "nsga2", "nsga3", "quasirandom", "random", "swarm", "tpe" are allowed; did you mean \'quasirandom\'?',
         (('"random"', '"quasi-random"'),),
     ),
     Wrong(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import taut
+from processes import until
 from taut.errors import InputError, StudyError
 from taut.executors.base import Report, Task
 from taut.executors.mailbox import Box, Letters
@@ -154,11 +155,20 @@ def test_an_interrupt_ends_the_processes_of_a_pool_of_our_own(tmp_path: Path) ->
         made.append(ProcessPoolExecutor(2))
         return made[-1]
 
+    def long(trial: taut.Trial) -> None:
+        (tmp_path / f"began{trial.number}").touch()
+        time.sleep(60)
+
+    def interrupt() -> None:
+        until(lambda: len(list(tmp_path.glob("began*"))) == 2, 30)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
     there = study(tmp_path / "s")
-    for seconds in (0.8, 1.0):  # twice
-        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        there.run(lambda x: time.sleep(60), trials=4, executor=pool)
+        there.run(long, trials=4, executor=pool)
     begin = time.monotonic()
     made[0].shutdown(wait=True)
     assert time.monotonic() - begin < 5

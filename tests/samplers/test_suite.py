@@ -36,7 +36,14 @@ from taut.space import (
 )
 
 OPTIONS: dict[str, dict[str, Any]] = {"grid": {"resolution": 3}}
-HEIRS = {"differential", "evolution", "genetic", "nsga2", "nsga3", "swarm"}  # whatever the seed, a child has values of its parents, or is at a bound
+HEIRS = {
+    "differential",
+    "evolution",
+    "genetic",
+    "nsga2",
+    "nsga3",
+    "swarm",
+}  # whatever the seed, a child has values of its parents, or is at a bound
 
 
 def one(rng: random.Random) -> Parameter:

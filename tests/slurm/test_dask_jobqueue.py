@@ -14,18 +14,18 @@ import taut
 from taut.trial import State
 
 
-def measured(x: float) -> dict[str, float]:
-    time.sleep(0.3)
-    return {"loss": x, "job": float(os.environ["SLURM_JOB_ID"])}
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_jobs_run_the_trials_and_a_cancelled_one_loses_none(
-    slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jobs_run_the_trials_and_a_cancelled_one_loses_none(slurm: Cluster, tmp_path: Path) -> None:
     jobqueue = pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     distributed = pytest.importorskip("distributed")
+
+    def measured(
+        x: float,
+    ) -> dict[str, float]:  # in here, so that it is sent by value: jobs do not see this module
+        time.sleep(0.3)
+        return {"loss": x, "job": float(os.environ["SLURM_JOB_ID"])}
+
     space = taut.Space(x=taut.uniform(0.0, 1.0))
     study = taut.Study(tmp_path / "study", space, minimize="loss", sampler="random", seed=4, retries=2)
     source = Path(taut.__file__).parents[1]
@@ -39,7 +39,7 @@ def test_jobs_run_the_trials_and_a_cancelled_one_loses_none(
             python=sys.executable,
             log_directory=str(tmp_path),
             local_directory=str(tmp_path),
-            scheduler_options={"dashboard_address": None},
+            scheduler_options={"dashboard_address": "127.0.0.1:0"},
             worker_extra_args=["--no-dashboard"],
             job_script_prologue=[f"export PYTHONPATH={source}"],
             n_workers=2,

@@ -51,8 +51,9 @@ class Geometry:
         )
         always = np.setdiff1d(self.free, self.conditional)
         self.repeats = not bool((cells[always] == 0).any())
-        self._fine = [j for j in self.free.tolist() if cells[j] > _FINE]
-        self.cells = np.where(cells > _FINE, 0, cells)
+        fine = (cells > _FINE) & ~unordered  # the values of a choice are not near each other, however many
+        self._fine = [j for j in self.free.tolist() if fine[j]]
+        self.cells = np.where(fine, 0, cells)
         self.discrete: NDArray[np.int64] = np.flatnonzero((self.cells > 1) & ~single)
         # Where the middles of the cells lie; evenly for most kinds, unevenly for logarithmic integers.
         self.middles: dict[int, Floats] = {}

@@ -10,6 +10,7 @@ import pytest
 from gp_lab import Lab
 
 from taut.samplers.gp.learn import _MOST, _marked, learn
+from taut.samplers.gp.sampler import GPSampler, exhausted
 from taut.samplers.history import History
 from taut.space import Space, choice, loguniform, uniform
 
@@ -180,3 +181,17 @@ def test_answers_are_equal_with_cold_caches(names: Any, objective: Any) -> None:
         other.add(params, objective(params))
     assert other.ask(3) == warm
     assert [other.ask(count)[-1] for count in (3, 2, 1)] == warm[::-1]
+
+
+def test_what_is_expected_is_told_for_each_objective() -> None:
+    """Gaps of a front are small in each objective, and their volume is a product: it is no reason to look elsewhere."""
+    lab = Lab(PLANE, TWO)
+    for x in np.linspace(0.0, 1.0, 40).tolist():
+        lab.add({"x": x, "y": 0.0}, plain({"x": x, "y": 0.0}))
+    lab.scatter(20, plain)
+    number = np.array([60])
+    codes, worth = GPSampler().choose(PLANE, 0, number, lab.snapshot, explore=False)
+    hope = GPSampler().model(lab.snapshot, 60).hope(PLANE.encode(codes), None)
+    assert worth == pytest.approx(hope / 2, abs=0.2)
+    assert hope < -5.0, "or the example shows nothing"
+    assert not exhausted(worth, number + 1)[0] and codes[0, 1] < 0.05

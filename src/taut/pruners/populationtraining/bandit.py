@@ -135,7 +135,8 @@ def _gains(snapshot: Snapshot, members: Members, steps: Sequence[float]) -> _Gai
             if before is None or n >= snapshot.size:
                 continue
             rows.append((rung, _Gains.level(members, before, rung - 1), n))
-            gained.append(losses[before, rung - 1] - losses[n, rung])
+            with np.errstate(invalid="ignore"):  # both infinite: that is no gain
+                gained.append(losses[before, rung - 1] - losses[n, rung])
         table = np.array(gained).reshape(len(rows), losses.shape[2])
         # An objective that nobody tells before the end says nothing here, as where members are compared.
         told = np.isfinite(table).any(axis=0)

@@ -27,9 +27,9 @@ _TAG = 0x7E  # so that no other sampler's numbers are these
 class TPESampler(Sampler):
     """Tree-structured Parzen estimator: proposes what is likelier among the good trials than among the bad ones.
 
-    Choose it for spaces with conditions or many choices, for several objectives, for many workers, and for thousands of
-    trials: a suggestion takes about a millisecond, after 10,000 trials as after 100. For few and expensive trials over
-    some numbers, a Gaussian process (`gp`) finds better values.
+    Choose it for spaces with conditions or many choices, for many workers, and for thousands of trials: a suggestion takes
+    about a millisecond, after 10,000 trials as after 100. For few and expensive trials, with one objective or several, a Gaussian
+    process (`gp`) finds better values.
 
     Both densities are joint over all parameters and know conditions (`density.py`); constraints, failures, pending trials
     and several objectives enter where trials are split into good and bad (`split.py`); priors and beliefs through one
