@@ -194,7 +194,7 @@ def test_a_process_that_ends_while_it_loads(tmp_path: Path, monkeypatch: pytest.
     name = module(tmp_path, monkeypatch, "import os\nos._exit(7)", "ends_at_once")
     with (
         pytest.raises(
-            taut.StudyError, match="exit code 7 while it loaded .* ended with exit code 7: .*import"
+            taut.StudyError, match=r"exit code 7 while it loaded .* ended with exit code 7: .*import"
         ),
         pool(name),
     ):
