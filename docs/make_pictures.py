@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from panels import Panel, picture
 from pictures_ants import ants
+from pictures_cma import cma
 from pictures_differential import differential
 from pictures_evolution import evolution
 from pictures_genetic import genetic
@@ -188,7 +189,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "pictures")
     to = parser.parse_args().to
     to.mkdir(parents=True, exist_ok=True)
-    for draw in (gp, tpe, conjugate, asha, ants, differential, evolution, genetic, nsga, pbt, swarm):
+    for draw in (gp, tpe, conjugate, asha, ants, cma, differential, evolution, genetic, nsga, pbt, swarm):
         (to / f"{draw.__name__}.svg").write_text(draw(), encoding="utf-8")
 
 

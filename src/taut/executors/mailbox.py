@@ -5,7 +5,8 @@
     leave            beside the boxes, once all trials have to make way
 
 A box belongs to one attempt, each file has one writer, and nothing is made before it is needed: trials that say nothing cost
-nothing.
+nothing. A trial makes the empty file that its answers will be in before it asks: a network file system may remember for half a minute
+that there was none.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ class Letters:
         if self._box is not None:
             try:
                 self._box.mkdir(exist_ok=True)
+                if line.step is None:
+                    (self._box / "answer").touch()
                 with open(self._box / "reports", "ab", buffering=0) as file:
                     file.write(_encode(line) + b"\n")
             except OSError:  # what is not read in time comes with the outcome
@@ -150,7 +153,5 @@ class Box:
 
     def answer(self, stop: bool) -> None:
         """Answer every question so far."""
-        beside = self.path / "answer.new"
         with contextlib.suppress(OSError):  # the trial goes on without an answer
-            beside.write_text(f"{self._asked} {'stop' if stop else 'go'}")
-            beside.replace(self.path / "answer")
+            (self.path / "answer").write_text(f"{self._asked} {'stop' if stop else 'go'}")

@@ -58,8 +58,8 @@ def run(snapshot: Snapshot, number: int) -> int:
 def points(geometry: Geometry, gaussian: Gaussian, ended: Ended, snapshot: Snapshot) -> Floats:
     """(k, n) where trials lie, as they were drawn; a parameter that a trial does not have, and that nothing is known of, is drawn here.
 
-    A draw from outside was evaluated at the border, and counts for where it was drawn: if it counted for the border, the distribution would
-    become narrow on its way there, and if draws were repeated until they lie inside, as in `cmaes`, corners would not be
+    A draw from outside was evaluated at the border, and counts for where it was drawn. If it counted for the border, the distribution
+    would become narrow on its way there; if draws were repeated until they lie inside, as in `cmaes`, corners would not be
     reached. It counts for a little less far, so that the distribution comes back when nothing speaks for the border.
     """
     found, missing = ended.unit[:, geometry.ordered], ~ended.active[:, geometry.ordered]

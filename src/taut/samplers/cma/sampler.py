@@ -28,6 +28,7 @@ _TAG = 0xC3  # so that no other sampler's numbers are these
 _LEAVING = (
     0.27  # least probability that a draw differs in some discrete parameter; arXiv:2504.07884, section 4
 )
+_DRAWS = 3  # until all continuous parameters are inside of the cube; more, and corners are found late
 _INWARDS = 1e-3  # of the distance from the border
 _RESTARTS = ("bipop", "ipop", "none")
 
@@ -126,7 +127,11 @@ class CMASampler(PopulationSampler[State]):
         self, geometry: Geometry, state: State, number: int, snapshot: Snapshot, rng: np.random.Generator
     ) -> tuple[Floats, Note | None]:
         unit = np.full(geometry.d, 0.5)
-        drawn = state.gaussian.sample(rng)
+        within = recall.continuous(geometry)
+        for _ in range(_DRAWS):
+            drawn = state.gaussian.sample(rng)
+            if (((drawn >= 0.0) & (drawn <= 1.0)) | ~within).all():
+                break
         unit[geometry.ordered] = _inside(drawn, state.gaussian.mean)
         for j, value in zip(geometry.choices.tolist(), state.categories.sample(rng).tolist(), strict=True):
             unit[j] = geometry.middles[j][value]
