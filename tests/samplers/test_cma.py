@@ -352,7 +352,7 @@ def test_the_first_draws_are_where_the_user_said() -> None:
     numbers = np.arange(1, 801)
     codes = bench.sampler.propose(space, 1, numbers, bench.snapshot)
     unit = space.encode(codes)
-    assert np.allclose(np.median(unit[:, [0, 1, 4]], axis=0), [0.8, 1 / 3, 0.5], atol=0.02)
+    assert np.allclose(np.median(unit[:, [0, 1, 4]], axis=0), [0.8, 1 / 3, 0.5], atol=0.05)
     assert 0.05 < unit[:, 1].std() < 0.09 and 0.16 < unit[:, 4].std() < 0.22
     assert abs(np.median(codes[:, 2]) - 3.0) < 0.15 and 0.8 < codes[:, 2].std() < 1.2
     assert (codes[:, 3] == 1).mean() > 0.6  # 20 / 23, less what the margin takes

@@ -24,7 +24,7 @@ __all__ = ["continuous", "note", "points", "run"]
 _KEY = "cma"
 _TAG = 0xC4  # so that no other sampler's numbers are these
 _OUTSIDE = 0.9  # of a draw's distance from the border
-_NEAR = 0.01  # the border, of which a draw was made
+_NEAR = 0.01  # the border that a draw from outside came to
 
 
 class _Column(NamedTuple):
@@ -65,17 +65,15 @@ def points(geometry: Geometry, gaussian: Gaussian, ended: Ended, snapshot: Snaps
     found, missing = ended.unit[:, geometry.ordered], ~ended.active[:, geometry.ordered]
     known = _known(geometry)
     for row, number in enumerate(ended.numbers.tolist()):
-        drawn = _content(snapshot, number).get("drawn", {})
-        for name, value in drawn.items():
+        for name, value in _content(snapshot, number).get("drawn", {}).items():
             if name not in known:
                 continue
             i, j, discrete = known[name]
             u = float(found[row, i])
+            # Where a note does not fit, another point was taken instead, or the space was changed since.
             if missing[row, i]:
                 found[row, i], missing[row, i] = value, False
-            elif discrete and _same_cell(
-                geometry, j, value, u
-            ):  # else another point was taken, or the space has changed
+            elif discrete and _same_cell(geometry, j, value, u):
                 found[row, i] = value
             elif not discrete and abs(u - min(max(value, 0.0), 1.0)) < _NEAR:
                 found[row, i] = u + _OUTSIDE * (value - u)

@@ -25,9 +25,6 @@ from taut.space.prior import Floats
 __all__ = ["CMASampler"]
 
 _TAG = 0xC3  # so that no other sampler's numbers are these
-_LEAVING = (
-    0.27  # least probability that a draw differs in some discrete parameter; arXiv:2504.07884, section 4
-)
 _DRAWS = 3  # until all continuous parameters are inside of the cube; more, and corners are found late
 _INWARDS = 1e-3  # of the distance from the border
 _RESTARTS = ("bipop", "ipop", "none")
