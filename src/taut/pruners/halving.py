@@ -245,14 +245,12 @@ class _Halving(Pruner):
     def _group(self, snapshot: Snapshot, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """(k,) which trials are compared: their cohort, or their bracket."""
         brackets = self._brackets(snapshot)
-        sizes = np.array([bracket.size for bracket in brackets])
         if self.together:
-            ends = np.cumsum(sizes)
+            ends = np.cumsum([bracket.size for bracket in brackets])
             rounds, place = np.divmod(numbers, ends[-1])
             return np.asarray(rounds * len(brackets) + np.searchsorted(ends, place, side="right"))
-        share = np.cumsum(sizes) / sizes.sum()
-        even = (trial_seed(snapshot.definition.seed, 0) / 2**31 + numbers * _GOLDEN) % 1.0
-        return np.minimum(np.searchsorted(share, even, side="right"), len(brackets) - 1)
+        room = 1 << max(int(numbers.max(initial=0)), 63).bit_length()
+        return _turns(trial_seed(snapshot.definition.seed, 0), tuple(brackets), room)[numbers]
 
     def _members(self, snapshot: Snapshot, group: int) -> NDArray[np.int64]:
         """The numbers of a cohort's trials."""
@@ -348,6 +346,16 @@ def _brackets(rungs: int, eta: float) -> list[Bracket]:
     """From the one that begins lowest to the one whose trials run to the end (Hyperband, algorithm 1, line 3)."""
     most = rungs - 1
     return [Bracket(most - s, math.ceil((most + 1) / (s + 1) * eta**s - 1e-9)) for s in range(most, -1, -1)]
+
+
+@functools.lru_cache(maxsize=64)
+def _turns(seed: int, brackets: tuple[Bracket, ...], count: int) -> NDArray[np.int64]:
+    """(count,) the bracket of each trial: they take turns, in proportion to their sizes."""
+    share = np.cumsum([bracket.size for bracket in brackets])
+    even = (seed / 2**31 + np.arange(count) * _GOLDEN) % 1.0
+    turns = np.minimum(np.searchsorted(share / share[-1], even, side="right"), len(brackets) - 1)
+    turns.flags.writeable = False
+    return turns
 
 
 def _merit(ladder: Ladder, numbers: NDArray[np.int64], rung: int) -> Floats:
