@@ -37,14 +37,21 @@ def active(rounds: Rounds, study: str) -> list[Job]:
 
     Raises `StudyError` if another process is submitting just now.
     """
-    mine, prefix = allocation.here(), rounds.prefix(study)
-    jobs = [job for job in parse_squeue(call(*SQUEUE, "-u", myself())) if job.name.startswith(prefix)]
+    mine, submitting = allocation.here(), rounds.open
+    jobs = _on_queue(rounds, study)
     numbers = {job.name: job.array or job.id for job in jobs}
     for one in rounds.all():
         if one.job is None and one.name in numbers:
             rounds.write(msgspec.structs.replace(one, job=numbers[one.name]))
     rounds.check_free()
+    if submitting:  # it has come to an end meanwhile, so perhaps the queue was asked too early
+        jobs = _on_queue(rounds, study)
     return [job for job in jobs if job.state not in FINAL and (mine is None or job.id != mine.id)]
+
+
+def _on_queue(rounds: Rounds, study: str) -> list[Job]:
+    prefix = rounds.prefix(study)
+    return [job for job in parse_squeue(call(*SQUEUE, "-u", myself())) if job.name.startswith(prefix)]
 
 
 def check(planned: Planned) -> None:

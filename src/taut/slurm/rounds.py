@@ -107,12 +107,17 @@ class Rounds:
         One that has not said for a minute what became of it has died on the way, and its round is left as it is.
         """
         latest = self.latest
-        if latest < 0:
-            return
-        known = [one for one in self.all() if one.round == latest]
-        open_ = "next" not in {one.kind for one in known} or any(one.job is None for one in known)
-        if open_ and time.time() - self.place(latest).stat().st_mtime < _BUSY:
+        if self.open and time.time() - self.place(latest).stat().st_mtime < _BUSY:
             raise self._busy(latest)
+
+    @property
+    def open(self) -> bool:
+        """Whether the latest round has jobs of which it is not written down that they were submitted."""
+        latest = self.latest
+        known = [one for one in self.all() if one.round == latest]
+        return latest >= 0 and (
+            "next" not in {one.kind for one in known} or any(one.job is None for one in known)
+        )
 
     def _busy(self, number: int) -> StudyError:
         return StudyError(
