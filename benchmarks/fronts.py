@@ -22,13 +22,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from common import met, table
 from numpy.typing import NDArray
 
 import taut
 from taut.definition import Budget, Definition, Method, Objective
-from taut.events import Finished, Started
+from taut.events import Finished, Note, Started
 from taut.metrics.hypervolume import affordable, hypervolume
 from taut.samplers import registry
 from taut.samplers.quasirandom import halton
@@ -38,6 +39,8 @@ from taut.standing import non_dominated
 warnings.filterwarnings("ignore")
 
 Floats = NDArray[np.float64]
+SPEEDS = [(name, 1) for name in ("genetic", "evolution", "differential", "cma", "swarm", "ants")]
+SPEEDS += [("nsga2", 2), ("nsga3", 2)]  # methods, and with how many objectives
 FINISHED, DIMENSION = 10_000, 20  # of the asks that are timed
 GOAL = 0.9, 10.0  # of the reference's volume; times as quick
 
@@ -186,14 +189,16 @@ def speeds() -> list[tuple[object, ...]]:
         theirs.append(time.process_time() - begin)
         peer.tell(trial, both(list(trial.params.values())))
     rows = []
-    for method in ("nsga2", "nsga3", "genetic", "evolution"):
+    for method, objectives in SPEEDS:
         space = taut.Space({name: taut.uniform(0.0, 1.0) for name in names})
-        asked = Definition("fronts", space.to_json(), [Objective("f0"), Objective("f1")], seed=0)
+        wanted = [Objective(f"f{j}") for j in range(objectives)]
+        asked = Definition("fronts", space.to_json(), wanted, seed=0)
         snapshot, sampler = Snapshot(asked, space), registry.make(Method(method))
 
-        def end(n: int, x: dict[str, float], to: Snapshot = snapshot) -> None:
+        def end(n: int, x: dict[str, float], note: Note | None = None, to: Snapshot = snapshot) -> None:
             y = dict(zip(("f0", "f1"), both(list(x.values())), strict=True))
-            to.apply(0, [Started(n=n, a=0, x=x, r=0, c=n + 1, t=float(n))])
+            memo = msgspec.UNSET if note is None else note
+            to.apply(0, [Started(n=n, a=0, x=x, r=0, c=n + 1, t=float(n), m=memo)])
             to.apply(0, [Finished(n=n, a=0, state="complete", y=y, t=n + 0.5)])
 
         for n, x in enumerate(points.tolist()):
@@ -201,9 +206,10 @@ def speeds() -> list[tuple[object, ...]]:
         mine = []
         for n in range(FINISHED, FINISHED + 101):
             begin = time.process_time()
-            params = space.params(sampler.propose(space, 0, np.array([n]), snapshot))[0]
+            codes, notes = sampler.propose_noted(space, 0, np.array([n]), snapshot)
+            params = space.params(codes)[0]
             mine.append(time.process_time() - begin)
-            end(n, params)
+            end(n, params, notes[0])
         # The first ask of each meets the history for the first time.
         taken, peers = (1e3 * statistics.median(spent[1:]) for spent in (mine, theirs))
         ratio = peers / taken
