@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,11 @@ def test_another_package_brings_a_sampler(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(InputError, match="did you mean 'at'"):
         taut.Study(None, space, minimize="loss", sampler={"method": "middle", "aat": 0.25})
     assert taut.Study(None, space, minimize="loss", sampler="random").ask().params != {"x": 4.0}
+
+
+def test_without_optuna_its_samplers_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("optuna", "taut.integrations"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(InputError, match=r"pip install 'taut\[optuna\]'"):
+        registry.make(Method("optuna:TPESampler"))

@@ -43,8 +43,18 @@ def names() -> list[str]:
 def make(method: Method) -> Sampler:
     """The sampler that `[sampler]` asks for. Raises `InputError` for an unknown method or option."""
     if method.method.startswith(FOREIGN):
-        foreign: Sampler = importlib.import_module("taut.integrations.optuna.foreign").make(method)
-        return foreign
+        try:
+            foreign = importlib.import_module("taut.integrations.optuna.foreign")
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "optuna":
+                raise
+            raise InputError(
+                f"{method.method!r} is a sampler of Optuna, which is not there; install it where taut is: "
+                "pip install 'taut[optuna]'",
+                ("sampler", "method"),
+            ) from None
+        theirs: Sampler = foreign.make(method)
+        return theirs
     target = _BUILT_IN.get(method.method) or _outside().get(method.method)
     if target is None:
         raise InputError(
