@@ -1,0 +1,1 @@
+"""Pictures and pages of a study, from a snapshot alone."""
