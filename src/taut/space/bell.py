@@ -12,9 +12,9 @@ import numpy as np
 
 from taut.errors import InputError
 from taut.space import prior
-from taut.space.continuous import Number, ordered, positive
+from taut.space.continuous import Continuous, ordered, positive
 from taut.space.parameter import number
-from taut.space.prior import Floats
+from taut.space.prior import Axis, Floats, Linear, Logarithmic
 
 __all__ = ["Bell", "LogNormal", "Normal"]
 
@@ -23,7 +23,7 @@ _LEAST_MASS = 1e-12  # of the normal distribution that its bounds must hold
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Bell(Number):
+class Bell(Continuous):
     """What normal and lognormal share: a mean, a standard deviation, and bounds that cut the tails off."""
 
     arity: ClassVar[int | None] = 2
@@ -113,17 +113,15 @@ class Normal(Bell):
     def unscaled(z: float) -> float:
         return z
 
+    @cached_property
+    def axis(self) -> Axis:
+        return Linear(*self.bounds)
+
     def quantile(self, u: Floats) -> Floats:
         low, high = self.bounds
         if low == high:
-            return prior.linear(u, low, high)
+            return self.decode(u)
         return prior.pin(self.mean + self.std * prior.normal(u, *self._limits), u, low, high)
-
-    def decode(self, u: Floats) -> Floats:
-        return prior.linear(u, *self.bounds)
-
-    def encode(self, codes: Floats) -> Floats:
-        return prior.linear_inverse(codes, *self.bounds)
 
 
 class LogNormal(Bell):
@@ -158,14 +156,12 @@ class LogNormal(Bell):
             )
         super()._check_bounds()
 
+    @cached_property
+    def axis(self) -> Axis:
+        return Logarithmic.between(*self.bounds)
+
     def quantile(self, u: Floats) -> Floats:
         low, high = self.bounds
         if low == high:
-            return prior.logarithmic(u, low, high)
+            return self.decode(u)
         return prior.pin(np.exp(self.mean + self.std * prior.normal(u, *self._limits)), u, low, high)
-
-    def decode(self, u: Floats) -> Floats:
-        return prior.logarithmic(u, *self.bounds)
-
-    def encode(self, codes: Floats) -> Floats:
-        return prior.logarithmic_inverse(codes, *self.bounds)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from taut.errors import InputError
 from taut.space import prior
 from taut.space.parameter import Searched, is_number, number
-from taut.space.prior import Floats, Lattice
+from taut.space.prior import Axis, Floats, Lattice, Linear, Logarithmic
 
-__all__ = ["LogUniform", "Number", "Uniform"]
+__all__ = ["Continuous", "LogUniform", "Number", "Uniform"]
 
 
 class Number(Searched):
@@ -66,6 +66,22 @@ class Number(Searched):
         return lost_range(self.bounds, old.bounds)
 
 
+class Continuous(Number):
+    """A number that lies on an axis between its bounds."""
+
+    @property
+    @abstractmethod
+    def axis(self) -> Axis:
+        """How values lie between the bounds."""
+
+    def decode(self, u: Floats) -> Floats:
+        return self.axis.at(u)
+
+    def encode(self, codes: Floats) -> Floats:
+        low, high = self.bounds
+        return self.axis.of(codes) if low < high else np.full(np.shape(codes), 0.5)
+
+
 def lost_range(new: tuple[float, float], old: tuple[float, float]) -> str | None:
     if new[0] <= old[0] and old[1] <= new[1]:
         return None
@@ -88,7 +104,7 @@ def positive(low: float, kind: str, instead: str) -> None:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Uniform(Number):
+class Uniform(Continuous):
     """Every number from low to high is equally likely.
 
     For quantities whose differences matter: dropout, momentum, a mixing weight. Where factors matter
@@ -153,18 +169,20 @@ class Uniform(Number):
     def cells(self) -> int:
         return self.lattice.count if self.lattice else 0
 
+    @cached_property
+    def axis(self) -> Axis:
+        return Linear(self.low, self.high)
+
     def quantile(self, u: Floats) -> Floats:
-        if self.lattice:
-            return self.lattice.at(prior.cell(u, self.lattice.count))
-        return prior.linear(u, self.low, self.high)
+        return self.decode(u)
 
     def decode(self, u: Floats) -> Floats:
-        return self.quantile(u)
+        return self.lattice.at(prior.cell(u, self.lattice.count)) if self.lattice else super().decode(u)
 
     def encode(self, codes: Floats) -> Floats:
         if self.lattice:
             return prior.centre(self.lattice.index(codes), self.lattice.count)
-        return prior.linear_inverse(codes, self.low, self.high)
+        return super().encode(codes)
 
     def code(self, value: object) -> float:
         code = super().code(value)
@@ -203,7 +221,7 @@ class Uniform(Number):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LogUniform(Number):
+class LogUniform(Continuous):
     """Every order of magnitude from low to high is equally likely (the reciprocal prior).
 
     For scales of which only the magnitude is in doubt: learning rates, weight decay, regularisation.
@@ -232,11 +250,9 @@ class LogUniform(Number):
     def bounds(self) -> tuple[float, float]:
         return self.low, self.high
 
+    @cached_property
+    def axis(self) -> Axis:
+        return Logarithmic.between(self.low, self.high)
+
     def quantile(self, u: Floats) -> Floats:
-        return prior.logarithmic(u, self.low, self.high)
-
-    def decode(self, u: Floats) -> Floats:
-        return prior.logarithmic(u, self.low, self.high)
-
-    def encode(self, codes: Floats) -> Floats:
-        return prior.logarithmic_inverse(codes, self.low, self.high)
+        return self.decode(u)

@@ -8,48 +8,69 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bools", "Floats", "Lattice"]
+__all__ = ["Axis", "Bools", "Floats", "Lattice", "Linear", "Logarithmic"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Bound = float | Floats
 
 EXACT = 2**53  # every integer up to here is a double
 _POWER = 22  # and so is every power of ten up to here
 
 
-def _within(x: Floats, low: float, high: float) -> Floats:
+def _within(x: Floats, low: Bound, high: Bound) -> Floats:
     return np.asarray(np.minimum(np.maximum(x, low), high))
 
 
-def linear(u: Floats, low: float, high: float) -> Floats:
+class Linear(NamedTuple):
     """Numbers spread evenly from low to high."""
-    return _within(low * (1.0 - u) + high * u, low, high)
+
+    low: Bound
+    high: Bound
+
+    def at(self, u: Floats) -> Floats:
+        return _within(self.low * (1.0 - u) + self.high * u, self.low, self.high)
+
+    def of(self, x: Floats) -> Floats:
+        return (x - self.low) / (self.high - self.low)
 
 
-def linear_inverse(x: Floats, low: float, high: float) -> Floats:
-    if low == high:
-        return np.full(np.shape(x), 0.5)
-    return (x - low) / (high - low)
+class Logarithmic(NamedTuple):
+    """Numbers whose logarithms are spread evenly; measured from the nearer end, so that both are exact.
+
+    width: from end to end, in logarithms. middle: where the other end becomes the nearer one.
+    """
+
+    low: Bound
+    high: Bound
+    width: Bound
+    middle: Bound
+
+    @staticmethod
+    def between(low: float, high: float) -> Logarithmic:
+        ends = math.log(low), math.log(high)
+        return Logarithmic(low, high, ends[1] - ends[0], math.exp(0.5 * (ends[1] + ends[0])))
+
+    def at(self, u: Floats) -> Floats:
+        upper = u >= 0.5
+        x = np.where(upper, self.high, self.low) * np.exp((u - upper) * self.width)
+        return _within(x, self.low, self.high)
+
+    def of(self, x: Floats) -> Floats:
+        upper = x >= self.middle
+        return np.log(x / np.where(upper, self.high, self.low)) / self.width + upper
 
 
-def logarithmic(u: Floats, low: float, high: float) -> Floats:
-    """Numbers whose logarithms are spread evenly; measured from the nearer end, so that both are exact."""
-    width = math.log(high) - math.log(low)
-    upper = u >= 0.5
-    x = np.where(upper, high, low) * np.exp((u - upper) * width)
-    return _within(x, low, high)
+Axis = Linear | Logarithmic
+"""How the numbers of a continuous parameter lie between its bounds: `at` u of the unit interval, and the inverse `of` x.
 
-
-def logarithmic_inverse(x: Floats, low: float, high: float) -> Floats:
-    if low == high:
-        return np.full(np.shape(x), 0.5)
-    width = math.log(high) - math.log(low)
-    upper = x >= math.exp(0.5 * (math.log(high) + math.log(low)))
-    return np.log(x / np.where(upper, high, low)) / width + upper
+Its fields are numbers, or arrays (d,) for d parameters at once; `of` needs bounds that differ.
+"""
 
 
 def cell(u: Floats, count: int) -> Floats:

@@ -19,9 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from taut.errors import InputError
 from taut.space import extend
 from taut.space.condition import Conditions
+from taut.space.continuous import Continuous, LogUniform, Uniform
 from taut.space.encode import checked_codes, known_codes, params_of
 from taut.space.parameter import Parameter, Searched, plain
-from taut.space.prior import Bools, Floats
+from taut.space.prior import Axis, Bools, Floats
+from taut.space.together import Together
 
 __all__ = ["Space"]
 
@@ -53,6 +55,14 @@ class Space:
         self.cells.flags.writeable = False
         self._coders = [(name, p.known_code) for name, p in zip(self.searched, self.columns, strict=True)]
         self.conditions = Conditions(items)
+        axes = [_axis(p) for p in self.columns]
+        even = [
+            axis if isinstance(p, Uniform | LogUniform) else None
+            for axis, p in zip(axes, self.columns, strict=True)
+        ]
+        self._quantile = Together([p.quantile for p in self.columns], even)
+        self._decode = Together([p.decode for p in self.columns], axes)
+        self._encode = Together([p.encode for p in self.columns], axes, inverse=True)
 
     def __len__(self) -> int:
         return len(self.searched)
@@ -127,26 +137,18 @@ class Space:
 
         Without `conditions`, inactive parameters keep their number too (`condition` removes it later).
         """
-        u = self._matrix(u)
-        codes = np.empty(u.shape)
-        for j, parameter in enumerate(self.columns):
-            codes[:, j] = parameter.quantile(u[:, j])
+        codes = self._quantile(self._matrix(u))
         return self.condition(codes) if conditions else codes
 
     def decode(self, u: ArrayLike, *, conditions: bool = True) -> Floats:
         """Codes in the geometry that models work in: logarithmic for the log kinds, linear otherwise."""
-        u = self._matrix(u)
-        codes = np.empty(u.shape)
-        for j, parameter in enumerate(self.columns):
-            codes[:, j] = parameter.decode(u[:, j])
+        codes = self._decode(self._matrix(u))
         return self.condition(codes) if conditions else codes
 
     def encode(self, codes: ArrayLike) -> Floats:
         """The inverse of `decode`: the middle of its cell for a discrete value, 0.5 for an inactive one."""
         codes = self._matrix(codes)
-        u = np.empty(codes.shape)
-        for j, parameter in enumerate(self.columns):
-            u[:, j] = parameter.encode(codes[:, j])
+        u = self._encode(codes)
         u[np.isnan(codes)] = 0.5
         return np.minimum(np.maximum(u, 0.0), 1.0)
 
@@ -197,6 +199,13 @@ class Space:
         if matrix.ndim != 2 or matrix.shape[1] != len(self.searched):
             raise ValueError(f"an array of shape (n, {len(self.searched)}) is needed, not {matrix.shape}")
         return matrix
+
+
+def _axis(parameter: Searched) -> Axis | None:
+    """The axis that the whole map between the unit interval and codes is, where it is one."""
+    if not isinstance(parameter, Continuous) or parameter.cells or parameter.bounds[0] == parameter.bounds[1]:
+        return None
+    return parameter.axis
 
 
 def _again(parameters: dict[str, Parameter]) -> Space:
