@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,32 +29,25 @@ from taut.events import (
     Judged,
     Note,
     Opened,
+    Origin,
     Released,
     Reported,
     Settled,
     Started,
 )
+from taut.outcomes import Outcomes
 from taut.past import Content, Past
 from taut.releases import Releases, had
 from taut.space import Space
 from taut.trial import State, TrialRecord
 
-__all__ = ["Reports", "Snapshot"]
+__all__ = ["Snapshot"]
 
 FloatArray = NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
 _RUNNING = int(State.RUNNING)
 _OPEN = State.WAITING, State.PAUSED
 _STATES = {"complete": int(State.COMPLETE), "pruned": int(State.PRUNED), "failed": int(State.FAILED)}
-
-
-class Reports(NamedTuple):
-    """Intermediate values of one metric: columns of equal length."""
-
-    number: NDArray[np.int64]
-    step: FloatArray
-    value: FloatArray
-    time: FloatArray
 
 
 class Snapshot:
@@ -64,12 +57,13 @@ class Snapshot:
     size: one more than the highest trial number that was mentioned.
     claimed: the end of the highest block of numbers known to be claimed.
     first_start: when the first trial began. completed: trials in the order in which they were seen to be complete; a
-    later attempt may have taken that back. seen: lines applied, by writer. fetch: what to call when a trial was chosen under a revision that is not known yet.
+    later attempt may have taken that back. retold: how often something that was seen later changed what a trial that had ended came to. seen: lines applied, by writer. fetch: what to call when a trial was chosen under a revision that is not known yet.
     releases: attempts that ended without a result. curves: what trials reported on their way.
     goals: for each trial that has one, an attempt and the step up to which it is to run. judged: for each trial that its
     pruner wanted to end, that verdict; of the highest attempt in both. waiting: the trials that wait until their pruner
     promotes them, and at which step. notes: what the sampler wanted to remember of trials, where it did. descents: where
     trials come from that took the place of others; heirs: who took the place of a trial. Whoever waits and has an heir is pruned.
+    origins: where imported trials come from.
     settled: the trials whose parameters turned out otherwise than they were suggested, in the order in which that was seen.
     recall: what to call for the content of an earlier study, by its digest.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
@@ -88,6 +82,7 @@ class Snapshot:
         self.counts = [0] * len(State)
         self.first_start = math.inf
         self.completed: list[int] = []
+        self.retold = 0
         self._capacity = 0
         self._attempt, self._state = array("i"), array("b")
         self._writer, self._revision, self._ended = array("i"), array("i"), array("i")
@@ -96,9 +91,8 @@ class Snapshot:
         self.releases = Releases()
         self._errors: dict[int, str] = {}
         self._codes: FloatArray = np.empty((0, len(self.space)))
-        self._metrics: dict[str, FloatArray] = {}
         self._fresh_params: dict[int, dict[str, Any]] = {}
-        self._fresh_values: dict[int, dict[str, float | None]] = {}
+        self._outcomes = Outcomes()
         self.curves = Curves()
         self.goals: dict[int, tuple[int, float]] = {}
         self.judged: dict[int, Judged] = {}
@@ -106,6 +100,7 @@ class Snapshot:
         self.notes: dict[int, Note] = {}
         self.descents: dict[int, Descent] = {}
         self.heirs: dict[int, int] = {}
+        self.origins: dict[int, Origin] = {}
         self.settled: list[int] = []
         self._past: tuple[list[Earlier], tuple[Past, ...]] = [], ()
         self._fold: dict[type, Callable[[int, Any], None]] = {
@@ -162,6 +157,11 @@ class Snapshot:
                 fold[type(event)](writer, event)
         self.seen[writer] = self.seen.get(writer, 0) + len(events)
 
+    def hear(self, writer: int, event: Reported) -> None:
+        """Fold one report: as `apply`, for the most frequent event."""
+        self.curves.heard.append(event)
+        self.seen[writer] = self.seen.get(writer, 0) + 1
+
     def _prepare(self, starts: list[Started]) -> None:
         """What is the same for many starts as for one."""
         if len(starts) == 1:
@@ -190,6 +190,8 @@ class Snapshot:
         self._starts[n] += 1
         if isinstance(event.d, Descent):
             self._succeed(event.d.instead, n)
+        if isinstance(event.i, Origin):
+            self.origins[n] = event.i
         if event.a < self._attempt[n]:
             return
         self._attempt[n] = event.a
@@ -233,10 +235,11 @@ class Snapshot:
         # An attempt ends once; should two writers tell it all the same, what was told first counts.
         if event.a == self._ended[n] and (self._finished[n], self._ender[n]) <= (event.t, writer):
             return
+        self.retold += self._ended[n] >= 0
         self._attempt[n] = self._ended[n] = event.a
         self._ender[n] = writer
         self._finished[n] = event.t
-        self._fresh_values[n] = event.y
+        self._outcomes.fresh[n] = event.y
         if isinstance(event.error, str):
             self._errors[n] = event.error
         else:
@@ -264,11 +267,12 @@ class Snapshot:
     def _judge(self, n: int) -> None:
         """Work out the state of a trial that has more behind it than one start."""
         attempt = self._attempt[n]
+        self.retold += self._ended[n] >= 0
         if self._ended[n] == attempt >= 0:
             return  # it came to its end; releases of that attempt came from a false alarm
         if self._ended[n] >= 0:  # the end of an older attempt no longer counts
             self._ended[n] = -1
-            self._fresh_values[n] = {}
+            self._outcomes.fresh[n] = {}
         self._errors.pop(n, None)
         self.waiting.pop(n, None)
         self._finished[n] = np.nan
@@ -358,36 +362,12 @@ class Snapshot:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of all metrics that any finished trial has, the objectives first."""
-        self._settle_values()
         first = {objective.metric: i for i, objective in enumerate(self.definition.objectives)}
-        names = [name for name, column in self._metrics.items() if not np.isnan(column).all()]
-        return tuple(sorted(names, key=lambda name: (first.get(name, len(first)), name)))
+        return tuple(sorted(self._outcomes.names, key=lambda name: (first.get(name, len(first)), name)))
 
     def values(self, metric: str) -> FloatArray:
         """(size,) the metric of each finished trial; NaN where it has none."""
-        self._settle_values()
-        column = self._metrics.get(metric, np.empty(0))
-        if len(column) < self.size:
-            column = _longer(column, self._capacity)
-            if metric in self._metrics:
-                self._metrics[metric] = column
-        return column[: self.size]
-
-    @property
-    def reported(self) -> tuple[str, ...]:
-        """Names of all metrics with intermediate values."""
-        return tuple(dict.fromkeys(name for event in self.curves.heard for name in event.y))
-
-    def reports(self, metric: str) -> Reports:
-        """Intermediate values of `metric` that count (see `Curves`), trial by trial; those that are no numbers left out."""
-        found = [
-            (n, event.s, value, event.t)
-            for n in self.curves.trials()
-            for event in self.curves.of(n)
-            if (value := event.y.get(metric)) is not None
-        ]
-        table = np.array(found, dtype=np.float64).reshape(-1, 4)
-        return Reports(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
+        return self._outcomes.column(metric, self.size)
 
     def _settle_params(self, space: Space) -> None:
         if len(self._codes) < self.size:
@@ -396,18 +376,6 @@ class Snapshot:
             rows = np.fromiter(self._fresh_params, np.int64, len(self._fresh_params))
             self._codes[rows] = space.codes(list(self._fresh_params.values()), known=True)
             self._fresh_params = {}
-
-    def _settle_values(self) -> None:
-        if not self._fresh_values:
-            return
-        rows = np.fromiter(self._fresh_values, np.int64, len(self._fresh_values))
-        dicts = list(self._fresh_values.values())
-        for metric in dict.fromkeys([*self._metrics, *(name for values in dicts for name in values)]):
-            column = self._metrics.get(metric, np.empty(0))
-            if len(column) < self.size:
-                column = self._metrics[metric] = _longer(column, self._capacity)
-            column[rows] = [_number(values.get(metric)) for values in dicts]
-        self._fresh_values = {}
 
     # ------------------------------------------------------------------ questions
 
@@ -511,7 +479,3 @@ def _longer(old: FloatArray, capacity: int) -> FloatArray:
     new = np.full((capacity, *old.shape[1:]), np.nan)
     new[: len(old)] = old
     return new
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value

@@ -56,6 +56,8 @@ def standing(loss: Floats, slack: Floats) -> Floats:
     (Deb, Comput. Methods Appl. Mech. Eng. 186, 2000).
     """
     merit = loss[:, 0].copy() if loss.shape[1] == 1 else _by_fronts(loss)
+    if not slack.shape[1]:
+        return merit
     excess = np.where(slack > 0.0, slack, 0.0)
     broken = (excess > 0.0).any(axis=1)
     if not broken.any():
@@ -75,34 +77,46 @@ def fronts(loss: Floats) -> NDArray[np.int64]:
         return np.empty(0, np.int64)
     order = np.lexsort(loss.T[::-1])
     rows = loss[order]
+    if loss.shape[1] == 2:
+        rank = np.empty(len(rows), np.int64)
+        rank[order] = _ranks_of_two(rows)
+        return rank
     fresh = np.ones(len(rows), bool)
     fresh[1:] = (rows[1:] != rows[:-1]).any(axis=1)
     which = np.empty(len(rows), np.int64)
     which[order] = np.cumsum(fresh) - 1
-    if loss.shape[1] == 1:
-        return which
-    return (_ranks_of_two if loss.shape[1] == 2 else _ranks)(rows[fresh])[which]
+    return which if loss.shape[1] == 1 else _ranks(rows[fresh])[which]
 
 
 def _by_fronts(loss: Floats) -> Floats:
-    merit = np.full(len(loss), np.inf)
-    rows = np.flatnonzero(np.isfinite(loss).all(axis=1))
-    if not len(rows):
+    finite = np.isfinite(loss)
+    if not finite.all():
+        merit = np.full(len(loss), np.inf)
+        rows = finite.all(axis=1)
+        if rows.any():
+            merit[rows] = _by_fronts(loss[rows])
         return merit
-    rank = fronts(loss[rows])
-    merit[rows] = rank + _crowded(loss[rows], rank)
-    return merit
+    if not len(loss):
+        return np.empty(0)
+    rank = fronts(loss)
+    return np.asarray(rank + _crowded(loss, rank))
 
 
-def _ranks_of_two(points: Floats) -> NDArray[np.int64]:
-    """(k,) of distinct points, sorted by the first objective and then the second. Of each front only the least second value matters."""
+def _ranks_of_two(points: Floats) -> list[int]:
+    """(k,) of points that are sorted by the first objective and then the second. Of each front only the least second value matters."""
     lows: list[float] = []
-    rank = np.empty(len(points), np.int64)
-    for i, low in enumerate(points[:, 1].tolist()):
-        front = bisect.bisect_right(lows, low)
-        lows[front : front + 1] = [low]
-        rank[i] = front
-    return rank
+    ranks: list[int] = []
+    before, front = None, 0
+    for point in points.tolist():
+        if point != before:  # equal ones are on the same front
+            before, low = point, point[1]
+            front = bisect.bisect_right(lows, low)
+            if front == len(lows):
+                lows.append(low)
+            else:
+                lows[front] = low
+        ranks.append(front)
+    return ranks
 
 
 def _ranks(points: Floats) -> NDArray[np.int64]:
@@ -121,15 +135,19 @@ def _ranks(points: Floats) -> NDArray[np.int64]:
 
 def _crowded(loss: Floats, rank: NDArray[np.int64]) -> Floats:
     """(k,) within each front, from 0, alone at an end of it, to below 1, in a crowd."""
-    distance = np.zeros(len(loss))
-    for column in loss.T:
-        order = np.lexsort((column, rank))
-        front, values = rank[order], column[order]
-        parted = front[1:] != front[:-1]
-        first, last = np.concatenate(([True], parted)), np.concatenate((parted, [True]))
-        span = (values[last] - values[first])[front]
-        inner = np.flatnonzero(~(first | last))
-        gap = np.full(len(order), np.inf)
-        gap[inner] = (values[inner + 1] - values[inner - 1]) / np.where(span[inner] > 0.0, span[inner], 1.0)
-        distance[order] += gap
-    return 0.99 / (1.0 + distance)
+    k, m = loss.shape
+    order = np.array(
+        [np.lexsort((column, rank)) + j * k for j, column in enumerate(loss.T)]
+    )  # one front after the other
+    values = loss.T.ravel()[order]
+    size = np.bincount(rank)
+    last = size.cumsum() - 1
+    first = last - size + 1
+    span = values[:, last] - values[:, first]
+    span[span <= 0.0] = 1.0
+    gap = np.full((m, k), np.inf)
+    gap[:, 1:-1] = (values[:, 2:] - values[:, :-2]) / np.repeat(span, size, axis=1)[:, 1:-1]
+    gap[:, first] = gap[:, last] = np.inf
+    distance = np.empty(m * k)
+    distance[order] = gap
+    return np.asarray(0.99 / (1.0 + distance.reshape(m, k).sum(axis=0)))

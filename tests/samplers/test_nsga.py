@@ -50,7 +50,7 @@ def of(loss: Any, slack: Any = None) -> Ended:
 def kept(loss: Any, count: int, slack: Any = None, seed: int = 0) -> list[int]:
     ended = of(loss, slack)
     ideal = ended.loss.min(axis=0)
-    return sorted(niched(ended, count, ideal, np.random.default_rng(seed)).tolist())
+    return sorted(niched(ended, count, ideal, np.random.default_rng(seed)).rows.tolist())
 
 
 def test_of_the_last_front_the_emptiest_niches_are_filled() -> None:

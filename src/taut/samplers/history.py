@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import weakref
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 from taut.definition import Objective
 from taut.preferred import aims
 from taut.samplers.base import Numbers
+from taut.samplers.completed import Completed, Rows, lasting
 from taut.samplers.partial import Partial
+from taut.samplers.places import Places
 from taut.slack import slacks
 from taut.snapshot import Snapshot
-from taut.space import Space
 from taut.space.prior import Bools, Floats
 from taut.trial import State
 
@@ -50,6 +50,9 @@ class History:
     pruned: trials that were given up. pending: trials that are running, or will be; `done` has none of either.
     """
 
+    table: object
+    """What grows by a row when a trial ends, if `done` and `loss` are its first rows; see `Completed.table`."""
+
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.space = snapshot.space
@@ -57,24 +60,17 @@ class History:
             Partial.of(snapshot) if snapshot.definition.fidelity and snapshot.definition.pruner else None
         )
         if partial is None:
-            done, table, ended = _complete(snapshot)
+            completed = Completed.of(snapshot)
+            rows = completed.rows()
+            self.table = completed.table if snapshot.definition.prefer is None else None
         else:
-            done, table, ended = partial.numbers, partial.loss, partial.ended
-        kept, finite = snapshot.chosen[done], np.isfinite(table)
-        if not finite.all():  # seldom, and looking at rows takes several times as long
-            kept = kept & finite.all(axis=1)
-        if partial is not None and self.space.asked:  # what they had is known when they end
-            kept = kept & (snapshot.state[done] != State.RUNNING)
-        if not kept.all():
-            done, table, ended = done[kept], table[kept], ended[kept]
-        if (ended[1:] < ended[:-1]).any():
-            order = np.argsort(ended, kind="stable")
-            done, table = done[order], table[order]
-            ended = ended[order]
-        self.done: Numbers = done
-        self.ended: Floats = ended
+            self.table = None
+            rows = lasting(snapshot, Rows(partial.numbers, partial.loss, partial.ended))
+            if self.space.asked:  # what they had is known when they end
+                rows = rows.of(snapshot.state[rows.number] != State.RUNNING)
+        self.done, self._table, self.ended = rows
         self.graded = partial is not None
-        self._partial, self._table = partial, table
+        self._partial = partial
 
     @staticmethod
     def of(snapshot: Snapshot) -> History:
@@ -172,59 +168,8 @@ class History:
 
     def unit(self, numbers: Numbers) -> Floats:
         """(k, d) where trials lie in the unit cube: discrete values in the middle of their cells, 0.5 where inactive."""
-        return _Places.of(self.snapshot).unit[numbers]
+        return Places.of(self.snapshot).unit[numbers]
 
     def active(self, numbers: Numbers) -> Bools:
         """(k, d) which parameters trials have."""
         return ~np.isnan(self.snapshot.codes[numbers])
-
-
-def _complete(snapshot: Snapshot) -> tuple[Numbers, Floats, Floats]:
-    """The complete trials, their losses, and when they ended."""
-    done = np.flatnonzero(snapshot.state == State.COMPLETE)
-    table = np.empty((len(done), len(snapshot.definition.objectives)))
-    for j, objective in enumerate(snapshot.definition.objectives):
-        column = snapshot.values(objective.metric)[done]
-        table[:, j] = column if objective.minimize else -column
-    return done, table, snapshot.finished[done]
-
-
-class _Places:
-    """Where the trials of one snapshot lie in the unit cube; kept, since a trial does not move."""
-
-    _known: ClassVar[weakref.WeakKeyDictionary[Snapshot, _Places]] = weakref.WeakKeyDictionary()
-
-    def __init__(self) -> None:
-        self.space: Space | None = None
-        self.unit: Floats = np.empty((0, 0))
-        self._attempt: NDArray[np.int32] = np.empty(0, np.int32)
-        self._settled = 0
-
-    @classmethod
-    def of(cls, snapshot: Snapshot) -> _Places:
-        places = cls._known.get(snapshot)
-        if places is None:
-            places = cls._known[snapshot] = cls()
-        places._update(snapshot)
-        return places
-
-    def _update(self, snapshot: Snapshot) -> None:
-        size = snapshot.size
-        if self.space is not snapshot.space:
-            self.space = snapshot.space
-            self.unit, self._attempt = np.empty((0, len(snapshot.space))), np.empty(0, np.int32)
-        if len(self.unit) < size:
-            more = max(64, 2 * size) - len(self.unit)
-            self.unit = np.concatenate((self.unit, np.full((more, self.unit.shape[1]), 0.5)))
-            self._attempt = np.concatenate((self._attempt, np.full(more, -1, np.int32)))
-        if len(snapshot.settled) > self._settled:  # these have moved after all
-            self._attempt[snapshot.settled[self._settled :]] = -1
-            self._settled = len(snapshot.settled)
-        fresh = np.flatnonzero(snapshot.attempt != self._attempt[:size])
-        if len(fresh):
-            fresh = fresh[
-                snapshot.chosen[fresh]
-            ]  # an end may be read before the start that has the parameters
-            codes = snapshot.codes[fresh]
-            self.unit[fresh] = snapshot.space.encode(codes)
-            self._attempt[fresh] = snapshot.attempt[fresh]

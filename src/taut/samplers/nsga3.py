@@ -14,7 +14,7 @@ from taut.samplers.options import number, whole
 from taut.samplers.population.base import PopulationSampler
 from taut.samplers.population.elite import Stock, child
 from taut.samplers.population.ended import Ended
-from taut.samplers.population.niches import directions, fulfilled, niched, ranked
+from taut.samplers.population.niches import directions, fulfilled, niched
 from taut.samplers.population.variation import Genes, finished
 from taut.snapshot import Snapshot
 from taut.space.prior import Floats
@@ -25,10 +25,9 @@ _TAG = 0x93  # so that the lots of niches are no other numbers
 
 
 class Held(NamedTuple):
-    """stock: the parents. rank: (k,) how they stand. ideal: (m,) the least loss in each objective so far."""
+    """stock: the parents, who stand by their fronts alone. ideal: (m,) the least loss in each objective so far."""
 
     stock: Stock
-    rank: Floats
     ideal: Floats
 
 
@@ -67,7 +66,7 @@ class NSGA3Sampler(PopulationSampler[Held]):
         return self.startup
 
     def begun(self, geometry: Geometry, snapshot: Snapshot) -> Held:
-        return Held(Stock.of_nobody(geometry.d), np.empty(0), np.array([np.inf]))
+        return Held(Stock.of_nobody(geometry.d), np.array([np.inf]))
 
     def ready(self, state: Held) -> bool:
         return len(state.stock.parents) > 0 and state.stock.count >= self.startup
@@ -77,14 +76,14 @@ class NSGA3Sampler(PopulationSampler[Held]):
         count = state.stock.count + len(ended)
         rng = np.random.default_rng([snapshot.definition.seed, count, _TAG])
         stock = state.stock.and_(ended, self.startup, lambda both: niched(both, self.population, ideal, rng))
-        return Held(stock, ranked(stock.parents), ideal)
+        return Held(stock, ideal)
 
     def child(
         self, geometry: Geometry, state: Held, number: int, snapshot: Snapshot, rng: np.random.Generator
     ) -> tuple[Floats, Note | None]:
-        parents = state.stock.parents
+        parents, merit = state.stock.parents, state.stock.merit
         first, second = rng.integers(len(parents), size=(2, 2))
-        rows = np.where(state.rank[second] < state.rank[first], second, first)
+        rows = np.where(merit[second] < merit[first], second, first)
         one, other = (Genes.of(parents, row) for row in rows.tolist())
         genes = child(geometry, one, other, (self.crossover_eta, self.mutation_eta), rng)
         return finished(geometry, genes, self.mutation_eta, snapshot, rng), None

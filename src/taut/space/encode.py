@@ -10,6 +10,7 @@ import numpy as np
 
 from taut.errors import InputError, nearest
 from taut.space.condition import Conditions
+from taut.space.continuous import Continuous
 from taut.space.evaluate import same
 from taut.space.parameter import Searched
 from taut.space.prior import Bools, Floats
@@ -22,13 +23,16 @@ _ABSENT: Any = object()
 def params_of(conditions: Conditions, codes: Floats) -> list[dict[str, Any]]:
     """One dict for each row, made column by column; what is inactive is left out."""
     gaps = np.isnan(codes)
-    partial = np.any(gaps, axis=0)
+    partial: list[bool] = np.any(gaps, axis=0).tolist()
+    listed = codes.T.tolist()
     columns: dict[str, list[Any]] = {name: [] for name in conditions.parameters}
     complete = True
     for j, (name, parameter) in enumerate(conditions.searched.items()):
         if partial[j]:
             complete = False
             columns[name] = _marked(parameter.to_python(codes[~gaps[:, j], j]), ~gaps[:, j])
+        elif isinstance(parameter, Continuous):  # a value is its own code
+            columns[name] = listed[j]
         else:
             columns[name] = parameter.to_python(codes[:, j])
     for name, (values, known) in conditions.values(codes).items():

@@ -44,16 +44,20 @@ class Members:
     def and_(self, ended: Ended, generation: int, snapshot: Snapshot, places: bool) -> Members:
         """After these trials, too; at most up to the next whole `generation`. places: whether there is one for each of `size`."""
         count = self.count + len(ended)
-        since = _both(self.since, ended.rows(np.flatnonzero(np.isfinite(ended.loss).all(axis=1))))
-        both = _both(since.rows(np.arange(len(since))[::-1]), self.kept)
+        since = self.since.and_(ended.with_results())
+        both = since.rows(slice(None, None, -1)).and_(self.kept)
         # Newer ones first: of equal ones the newer is ahead, or a population would stay where all losses around are the same.
         order = np.argsort(both.standing(), kind="stable")
         best = order[:1]
         if places:
             order = order[np.unique(both.numbers[order] % self.size, return_index=True)[1]]
         chosen = order[: self.size]
-        left = np.setdiff1d(np.arange(len(since), len(both)), chosen)[::-1]  # the worst went first
-        now, former = both.rows(chosen), _both(self.gone, both.rows(left))
+        left = np.arange(len(both)) >= len(since)
+        left[chosen] = False
+        now, former = (
+            both.rows(chosen),
+            self.gone.and_(both.rows(np.flatnonzero(left)[::-1])),
+        )  # the worst went first
         former = former.rows(slice(max(len(former) - round(ARCHIVE * self.size), 0), None))
         if count % generation:
             return dataclasses.replace(self, now=now, former=former, since=since, count=count)
@@ -73,10 +77,6 @@ def founded(size: int, d: int) -> Members:
 def _round(first: Ended, size: int, count: int) -> Members:
     nobody = first.rows(slice(0))
     return Members(first, nobody, first, nobody, nobody, size, count, count, Memory())
-
-
-def _both(one: Ended, other: Ended) -> Ended:
-    return one.and_(other) if len(one) and len(other) else one if len(one) else other
 
 
 def _successes(numbers: NDArray[np.int64], new: NDArray[np.bool_], snapshot: Snapshot) -> list[Success]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +12,23 @@ from numpy.typing import NDArray
 from taut.samplers.geometry import Geometry
 from taut.samplers.population.ended import Ended
 from taut.samplers.population.variation import Genes, crossed, mutated, mutated_once
+from taut.space.prior import Floats
 
-__all__ = ["Stock", "best", "child"]
+__all__ = ["Chosen", "Stock", "best", "child"]
 
 _CROSSOVER = 0.9  # p_c: children that have two parents
 
 
+class Chosen(NamedTuple):
+    """rows: (k,) who stays, the best first. merit: (k,) how they stand, less is better."""
+
+    rows: NDArray[np.int64]
+    merit: Floats
+
+
 @dataclasses.dataclass(frozen=True)
 class Stock:
-    """parents: who has children now, the best first. count: how many trials have ended; failed ones only count.
+    """parents: who has children now, the best first. merit: (k,) how they stand, less is better. count: how many trials have ended; failed ones only count.
 
     kept: the parents after the last whole generation. since: who has ended since then, without a failure.
         Parents are chosen from both together, as soon as a trial ends (steady state), and it makes no
@@ -27,6 +36,7 @@ class Stock:
     """
 
     parents: Ended
+    merit: Floats
     kept: Ended
     since: Ended
     count: int
@@ -35,26 +45,27 @@ class Stock:
     def of_nobody(d: int) -> Stock:
         none = np.empty((0, 0))
         nobody = Ended(np.empty(0, np.int64), np.empty((0, d)), np.empty((0, d), bool), none, none)
-        return Stock(nobody, nobody, nobody, 0)
+        return Stock(nobody, np.empty(0), nobody, nobody, 0)
 
-    def and_(self, ended: Ended, every: int, chosen: Callable[[Ended], NDArray[np.int64]]) -> Stock:
-        """After these trials, too; at most up to the next whole generation of `every`. chosen: who stays, the best first."""
+    def and_(self, ended: Ended, every: int, chosen: Callable[[Ended], Chosen]) -> Stock:
+        """After these trials, too; at most up to the next whole generation of `every`."""
         count = self.count + len(ended)
-        since = _both(self.since, ended.rows(np.asarray(np.isfinite(ended.loss).all(axis=1))))
-        both = _both(since.rows(slice(None, None, -1)), self.kept)  # of equal ones the newer is ahead
-        parents = both.rows(chosen(both)) if len(both) else both
+        since = self.since.and_(ended.with_results())
+        both = since.rows(slice(None, None, -1)).and_(self.kept)  # of equal ones the newer is ahead
+        if not len(both):
+            return dataclasses.replace(self, count=count)
+        rows, merit = chosen(both)
+        parents = both.rows(rows)
         if count % every == 0:
-            return Stock(parents, parents, since.rows(slice(0)), count)
-        return Stock(parents, self.kept, since, count)
+            return Stock(parents, merit, parents, since.rows(slice(0)), count)
+        return Stock(parents, merit, self.kept, since, count)
 
 
-def _both(one: Ended, other: Ended) -> Ended:
-    return one.and_(other) if len(one) and len(other) else one if len(one) else other
-
-
-def best(ended: Ended, count: int) -> NDArray[np.int64]:
-    """Rows of the best `count`, by standing."""
-    return np.argsort(ended.standing(), kind="stable")[:count]
+def best(ended: Ended, count: int) -> Chosen:
+    """The best `count`, by standing."""
+    merit = ended.standing()
+    rows = np.argsort(merit, kind="stable")[:count]
+    return Chosen(rows, merit[rows])
 
 
 def child(

@@ -17,24 +17,29 @@ __all__ = ["Ended", "Outcomes"]
 
 @dataclasses.dataclass(frozen=True)
 class Outcomes:
-    """What became of the trials that have ended: `Ended` without where they lie, which takes longer to look up."""
+    """What became of the trials that have ended: `Ended` without where they lie, which takes longer to look up.
+
+    table: what grows by a row when a trial ends, if these are its first rows; then no row need be looked at to know that they are the same.
+    """
 
     numbers: Numbers
     loss: Floats
     slack: Floats
+    table: object = None
 
     @staticmethod
     def of(history: History) -> Outcomes:
-        numbers, loss, slack = history.done, history.loss, history.slack
+        numbers, loss, slack, table = history.done, history.loss, history.slack, history.table
         lost = np.concatenate((history.failed, history.pruned))
         if len(lost):
+            table = None
             worst = np.full((len(lost), loss.shape[1]), np.inf)
             ended = np.concatenate((history.ended, history.snapshot.finished[lost]))
             numbers, loss = np.concatenate((numbers, lost)), np.concatenate((loss, worst))
             slack = np.concatenate((slack, np.zeros((len(lost), slack.shape[1]))))
             order = np.lexsort((numbers, ended))
             numbers, loss, slack = numbers[order], loss[order], slack[order]
-        return Outcomes(numbers, loss, slack)
+        return Outcomes(numbers, loss, slack, table)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -42,6 +47,8 @@ class Outcomes:
     def same(self, other: Outcomes) -> int:
         """How many rows from the first on are the same in `other`: the same trial with the same result."""
         k = min(len(self), len(other))
+        if self.table is not None and self.table is other.table:
+            return k
         differs = self.numbers[:k] != other.numbers[:k]
         for mine, theirs in ((self.loss, other.loss), (self.slack, other.slack)):
             if mine.shape[1:] != theirs.shape[1:]:
@@ -93,8 +100,15 @@ class Ended:
             self.slack[chosen],
         )
 
+    def with_results(self) -> Ended:
+        """Those that did not fail."""
+        finite = np.isfinite(self.loss)
+        return self if finite.all() else self.rows(np.asarray(finite.all(axis=1)))
+
     def and_(self, other: Ended) -> Ended:
         """Both, one after the other."""
+        if not len(self) or not len(other):  # which may not know yet how many objectives there are
+            return self if len(self) else other
         return Ended(
             np.concatenate((self.numbers, other.numbers)),
             np.concatenate((self.unit, other.unit)),

@@ -12,11 +12,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from taut.samplers.population.elite import Chosen
 from taut.samplers.population.ended import Ended
 from taut.space.prior import Bools, Floats
 from taut.standing import fronts
 
-__all__ = ["directions", "fulfilled", "niched", "ranked"]
+__all__ = ["directions", "fulfilled", "niched"]
 
 _OFF_AXIS = 1e-6  # weight of the other objectives where an extreme point of one is sought (eq. 4)
 
@@ -53,40 +54,43 @@ def _lattice(m: int, p: int) -> Floats:
 
 def fulfilled(ended: Ended) -> Bools:
     """(k,) which trials break no constraint."""
+    if not ended.slack.shape[1]:
+        return np.ones(len(ended), bool)
     return np.asarray(~(ended.slack > 0.0).any(axis=1))
 
 
-def ranked(ended: Ended) -> Floats:
-    """(k,) the front of each trial, from 0; behind all fronts those that break constraints, by how much."""
-    kept = fulfilled(ended)
-    rank = np.zeros(len(ended)) if kept.all() else ended.standing()
-    rank[kept] = fronts(ended.loss[kept])
-    return rank
-
-
-def niched(ended: Ended, count: int, ideal: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Rows of the `count` that stay: front by front, of the last one those in the emptiest niches.
+def niched(ended: Ended, count: int, ideal: Floats, rng: np.random.Generator) -> Chosen:
+    """The `count` that stay: front by front, of the last one those in the emptiest niches; they stand by their fronts alone.
 
     Then come those that break constraints, the least first. ideal: (m,) the least loss in each objective so far.
     """
     kept = fulfilled(ended)
     rows = np.flatnonzero(kept)
     if len(rows) <= count:
-        order = np.argsort(ended.standing(), kind="stable")
-        return np.concatenate((rows, order[~kept[order]]))[:count]
+        merit = ended.standing()
+        merit[rows] = fronts(ended.loss[rows])
+        chosen = np.argsort(merit, kind="stable")[:count]
+        return Chosen(chosen, merit[chosen])
     rank = fronts(ended.loss[rows])
-    last = np.sort(rank)[count - 1]
-    inside, edge = rows[rank < last], rows[rank == last]
-    both = np.concatenate((inside, edge))
-    scaled = _normalised(ended.loss[both], ideal)
-    rays = directions(scaled.shape[1], count)
-    along = scaled @ (rays / np.linalg.norm(rays, axis=1, keepdims=True)).T  # algorithm 3
-    niche, length = along.argmax(axis=1), along.max(axis=1)
-    away = (scaled**2).sum(axis=1) - length**2
-    taken = np.bincount(niche[: len(inside)], minlength=len(rays))
-    first = len(inside)
+    order = np.argsort(rank, kind="stable")
+    last = rank[order[count - 1]]
+    first, end = np.searchsorted(rank[order], (last, last + 1)).tolist()
+    inside, edge = order[:first], order[first:end]
+    scaled = _normalised(ended.loss[rows[order[:end]]], ideal)
+    along = scaled @ _rays(scaled.shape[1], count)  # algorithm 3
+    niche = along.argmax(axis=1)
+    away = (scaled**2).sum(axis=1) - along[np.arange(end), niche] ** 2
+    taken = np.bincount(niche[:first], minlength=along.shape[1])
     filled = _filled(niche[first:], away[first:], taken, count - first, rng)
-    return np.concatenate((inside, edge[filled]))
+    chosen = np.concatenate((inside, edge[filled]))
+    return Chosen(rows[chosen], rank[chosen].astype(float))
+
+
+@functools.lru_cache(maxsize=16)
+def _rays(m: int, most: int) -> Floats:
+    """(m, k) the directions, each of length 1."""
+    points = directions(m, most)
+    return np.asarray((points / np.linalg.norm(points, axis=1, keepdims=True)).T)
 
 
 def _normalised(loss: Floats, ideal: Floats) -> Floats:
@@ -94,15 +98,20 @@ def _normalised(loss: Floats, ideal: Floats) -> Floats:
     moved = loss / 2.0 - ideal / 2.0  # halves, so that no difference is too large for a float
     width = moved.max(axis=0)
     moved /= np.where(width > 0.0, width, 1.0)
-    m = loss.shape[1]
-    weight = np.where(np.eye(m, dtype=bool), 1.0, _OFF_AXIS)
-    extreme = moved[(moved[None] / weight[:, None]).max(axis=2).argmin(axis=1)]  # eq. 4
+    weight = _weights(loss.shape[1])
+    extreme = moved[(moved / weight[:, None]).max(axis=2).argmin(axis=1)]  # eq. 4
     try:
-        intercepts = 1.0 / np.linalg.solve(extreme, np.ones(m))
+        intercepts = 1.0 / np.linalg.solve(extreme, np.ones(len(weight)))
     except np.linalg.LinAlgError:
         return moved
     sound = (intercepts > _OFF_AXIS) & (intercepts <= 1.0)
     return moved / intercepts if sound.all() else moved
+
+
+@functools.lru_cache(maxsize=16)
+def _weights(m: int) -> Floats:
+    """(m, m) a row for each axis."""
+    return np.where(np.eye(m, dtype=bool), 1.0, _OFF_AXIS)
 
 
 def _filled(
@@ -116,10 +125,10 @@ def _filled(
     """
     lots = rng.random((2, len(niche)))
     nearest = np.lexsort((away, niche))
-    lead = nearest[np.concatenate(([True], niche[nearest][1:] != niche[nearest][:-1]))]
-    lots[0, lead[taken[niche[lead]] == 0]] = -1.0
-    order = np.lexsort((lots[0], niche))
-    begins = np.concatenate(([True], niche[order][1:] != niche[order][:-1]))
-    place = np.arange(len(order)) - np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
-    level = taken[niche[order]] + place
+    ascending = niche[nearest]
+    first = np.ones(len(niche), bool)  # of its niche
+    first[1:] = ascending[1:] != ascending[:-1]
+    lots[0, nearest[first & (taken[ascending] == 0)]] = -1.0
+    order, row = np.lexsort((lots[0], niche)), np.arange(len(niche))
+    level = taken[ascending] + row - np.maximum.accumulate(np.where(first, row, 0))
     return order[np.lexsort((lots[1], level))[:missing]]
