@@ -38,6 +38,7 @@ from taut.worker import Mode, Worker
 
 if TYPE_CHECKING:
     from taut.executors.futures import Pool
+    from taut.report.plots import Plots
 
 __all__ = ["Study", "Trials"]
 
@@ -265,6 +266,13 @@ class Study:
         """
         objectives = self.definition.objectives
         return volume(self.snapshot, None if reference is None else reference_given(reference, objectives))
+
+    @property
+    def plot(self) -> Plots:
+        """Figures of what is known now: ``study.plot.history()``, `importance`, `parallel`, `slice`, `contour`, `curves`, `pareto`, `gantt`."""
+        from taut.report.plots import Plots
+
+        return Plots(self.snapshot, self.store.clock.now(), self.store.proposals.pruner)
 
     # ------------------------------------------------------------------ running
 
