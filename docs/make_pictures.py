@@ -1,4 +1,4 @@
-"""The pictures of the pages on samplers and pruners, drawn from these themselves.
+"""The pictures of the pages on samplers, pruners and planning, drawn from these themselves.
 
 python docs/make_pictures.py              # --to docs/pictures
 
@@ -22,6 +22,7 @@ from pictures_evolution import evolution
 from pictures_genetic import genetic
 from pictures_nsga import nsga
 from pictures_pbt import pbt
+from pictures_queue import pictures as queue
 from pictures_swarm import swarm
 
 import taut
@@ -191,6 +192,8 @@ def main() -> None:
     to.mkdir(parents=True, exist_ok=True)
     for draw in (gp, tpe, conjugate, asha, ants, cma, differential, evolution, genetic, nsga, pbt, swarm):
         (to / f"{draw.__name__}.svg").write_text(draw(), encoding="utf-8")
+    for name, drawn in queue().items():
+        (to / f"{name}.svg").write_text(drawn, encoding="utf-8")
 
 
 if __name__ == "__main__":

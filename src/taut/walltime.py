@@ -10,11 +10,11 @@ from collections.abc import Callable
 from taut import allocation
 from taut.duration import in_words
 
-__all__ = ["Walltime"]
+__all__ = ["LAST", "WHOLE", "Walltime"]
 
 _NOTICE = 120.0  # seconds
-_LAST = 5.0  # seconds before the end at which nothing may run any more
-_WHOLE = 0.9  # of a job's time is as good as all of it
+LAST = 5.0  # seconds before the end at which nothing may run any more
+WHOLE = 0.9  # of a job's time is as good as all of it
 _EARLY = 70.0  # seconds by which Slurm's notice may come before its time, since it looks at the clock once a minute
 
 
@@ -56,7 +56,7 @@ class Walltime:
         """Learn when the job ends."""
         self.ends = ends
         span = max(ends - self._began, 0.0)
-        self.whole = _WHOLE * max(span - _LAST, 0.0)
+        self.whole = WHOLE * max(span - LAST, 0.0)
         self.notice = min(_NOTICE, span / 4) if self._given is None else self._given
 
     def be_given(self, notice: float) -> None:
@@ -104,4 +104,4 @@ class Walltime:
     @property
     def late(self) -> bool:
         """Whether the job's own time is over, rather than that somebody wants its place."""
-        return self.left < _LAST
+        return self.left < LAST
