@@ -456,3 +456,29 @@ def test_a_thread_that_goes_on_does_not_disturb_the_next_trial() -> None:
         assert [evaluate(executor, n).values["loss"] for n in range(3)] == [0.0, 1.0, 2.0]
         begun = time.monotonic()
     assert time.monotonic() - begun < 3.0
+
+
+def test_tiny_trials_stand_ready_and_outlive_the_process_before_them(tmp_path: Path) -> None:
+    """Once trials are known to be tiny, each process has its next one; whoever kills its process takes nobody along."""
+
+    def train(trial: taut.Trial) -> float:
+        if trial.number in (200, 300, 301) and trial.attempt == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 1.0
+
+    study = run(train, 400, retries=1, path=tmp_path / "s")
+    trials = list(study.trials)
+    assert [trial.state for trial in trials] == ["complete"] * 400
+    assert {trial.number for trial in trials if trial.attempts != 1} == {200, 300, 301}
+    begun = [sum(other.started <= trial.started < other.finished for other in trials) for trial in trials]
+    assert max(begun) > 2  # two slots
+
+
+def test_a_process_is_given_no_trial_ahead_of_its_time() -> None:
+    """Neither before trials are known to be tiny, nor in batches."""
+    for mode, trials in (("async", 30), ("batch", 200)):
+        study = taut.Study(None, taut.Space(x=taut.uniform(0.0, 1.0)), minimize="loss")
+        study.run(lambda x: x, trials=trials, workers=2, mode=mode)
+        found = list(study.trials)
+        most = max(sum(other.started <= one.started < other.finished for other in found) for one in found)
+        assert most <= 2

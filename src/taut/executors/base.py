@@ -56,6 +56,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     aimed: bool = False  # whether it has looked up to which step it was to run
     wishes: dict[str, Wish] = {}  # the parameters that it has asked for
     constraints: list[str] = []  # metrics that are to be at most 0, by its own account
+    took: float | None = None  # seconds that the objective ran, if its process has looked
 
 
 class Asked(msgspec.Struct, frozen=True, tag="asked"):
@@ -89,6 +90,8 @@ class Executor(ABC):
     """`slots` places in which trials run; see `taut.executors` for the kinds."""
 
     slots: int
+    spare: int = 0
+    """Tasks that may be started while all slots are taken, so that tiny trials need not wait for us in between; they begin when a slot is free."""
     unaware: bool = False
     """Whether trials here cannot ask whether they should stop, and are ended from outside (`end_early`)."""
     asked: bool = False
@@ -96,7 +99,7 @@ class Executor(ABC):
 
     @abstractmethod
     def start(self, task: Task) -> None:
-        """Begin `task` in a free slot. Never called with all slots taken."""
+        """Begin `task` in a free slot; with all taken, `spare` more may be given, which begin later."""
 
     @abstractmethod
     def poll(self, timeout: float) -> Sequence[Message]:

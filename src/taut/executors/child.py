@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -115,14 +116,15 @@ def main(socket: int, byte: int) -> None:
         captured = setup.capture and task.directory is not None
         if captured:
             spool.begin(task)
-        trial = live(task, task.params, pipe)
+        trial, begun = live(task, task.params, pipe), time.perf_counter()
         outcome = call(objective, trial, with_trial, setup.main)
+        took = time.perf_counter() - begun
         with contextlib.suppress(OSError, ValueError):  # the objective may have closed it
             sys.stdout.flush()
         if captured:
             spool.end(task)
         if isinstance(outcome, Outcome):
-            outcome = _plain(outcome, setup.main)
+            outcome = _plain(outcome, setup.main, took)
         connection.send_bytes(encode(outcome))
 
 
@@ -159,9 +161,9 @@ def _load(setup: Setup) -> tuple[Objective, bool]:
     return objective, takes_trial(objective, setup.names, setup.optional)
 
 
-def _plain(outcome: Outcome, main: list[str]) -> Outcome:
-    """Metrics as floats, since NumPy's or PyTorch's own cannot go through the pipe."""
+def _plain(outcome: Outcome, main: list[str], took: float) -> Outcome:
+    """Metrics as floats, since NumPy's or PyTorch's own cannot go through the pipe; and how long it took."""
     try:
-        return msgspec.structs.replace(outcome, values=metrics(main, outcome.values))
+        return msgspec.structs.replace(outcome, values=metrics(main, outcome.values), took=took)
     except InputError as error:
-        return msgspec.structs.replace(outcome, values={}, error=outcome.error or str(error))
+        return msgspec.structs.replace(outcome, values={}, error=outcome.error or str(error), took=took)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -48,7 +49,8 @@ class PoolExecutor(Executor):
     names: of the space's parameters. optional: those that not every trial has. main: the objectives, whose values
     a bare number or a tuple gives. base: goes in front of the import path. timeout: seconds that a trial may take,
     loading not included. capture: send what trials print to files in their directories. places: the GPUs and
-    CPUs of each slot; None leaves that to the objective. prunes: whether the study has a pruner.
+    CPUs of each slot; None leaves that to the objective. prunes: whether the study has a pruner. A process is given its next trial ahead only
+    without a timeout and a pruner: seconds would count from the wrong moment, and answers would stand behind the trial.
 
     Raises `InputError` when the objective cannot be loaded.
     """
@@ -71,6 +73,7 @@ class PoolExecutor(Executor):
         self._places = [ANYWHERE] * slots if places is None else list(places)
         assert len(self._places) == slots, "each slot has its place"
         self._timeout = timeout
+        self.spare = 0 if prunes or timeout is not None else slots
         self._guardian = Guardian()
         self._board = Board()
         by_name = objective if isinstance(objective, str) else _name(objective)
@@ -96,10 +99,11 @@ class PoolExecutor(Executor):
             raise
 
     def start(self, task: Task) -> None:
-        free = [n for n, child in enumerate(self._children) if child.task is None]
+        fewest = min(len(child.tasks) for child in self._children)
+        free = [n for n, child in enumerate(self._children) if len(child.tasks) == fewest]
         slot = quietest(self._places, free)
         child = self._children[slot]
-        if child.ended(0.0):
+        if not child.tasks and child.ended(0.0):
             child.bury()
             self._replace(slot)
             self._load(slot)
@@ -121,9 +125,7 @@ class PoolExecutor(Executor):
             )
 
     def poll(self, timeout: float) -> Sequence[Message]:
-        busy: dict[Any, _Child] = {
-            child.connection: child for child in self._children if child.task is not None
-        }
+        busy: dict[Any, _Child] = {child.connection: child for child in self._children if child.tasks}
         found: list[Message] = []
         if self._timeout is not None and busy:
             first = min(child.since for child in busy.values()) + self._timeout
@@ -142,31 +144,39 @@ class PoolExecutor(Executor):
         return found
 
     def _overdue(self, child: _Child) -> Outcome:
-        assert child.task is not None
-        number, attempt = child.task.number, child.task.attempt
+        (task,) = child.tasks
         child.bury()
-        child.task = None
-        return Outcome(number, attempt, {}, error=f"timed out after {self._timeout:g} s")
+        child.tasks.clear()
+        return Outcome(task.number, task.attempt, {}, error=f"timed out after {self._timeout:g} s")
 
     def _hear(self, child: _Child) -> list[Message]:
         """All that one child has said by now."""
         found: list[Message] = []
         try:
-            while child.task is not None and child.connection.poll():
+            while child.tasks and child.connection.poll():
                 said = decode_said(child.connection.recv_bytes())
                 if isinstance(said, (Report, Outcome, Paused, Asked)):
                     found.append(said)
                     if not isinstance(said, (Report, Asked)):
-                        child.task = None
+                        child.ended_one()
         except (EOFError, OSError):
-            assert child.task is not None
-            found.append(Died(child.task.number, child.task.attempt, f"its process {child.epitaph()}"))
-            child.task = None
+            task = child.tasks.popleft()
+            found.append(Died(task.number, task.attempt, f"its process {child.epitaph()}"))
+            if child.tasks:
+                self._revive(child)
         return found
+
+    def _revive(self, child: _Child) -> None:
+        """Another process in place of one that died, for the tasks that had not begun in it."""
+        slot = self._children.index(child)
+        self._replace(slot)
+        self._load(slot)
+        for task in child.tasks:
+            self._children[slot].send(task)
 
     def answer(self, number: int, attempt: int, stop: bool) -> None:
         for child in self._children:
-            if child.task is not None and (child.task.number, child.task.attempt) == (number, attempt):
+            if any((task.number, task.attempt) == (number, attempt) for task in child.tasks):
                 with contextlib.suppress(OSError):  # it just died: the next poll says so
                     child.connection.send_bytes(encode(Answer(stop)))
 
@@ -185,7 +195,7 @@ class PoolExecutor(Executor):
         for child in self._children:
             child.ended(deadline - time.monotonic())
             child.bury()
-            child.task = None
+            child.tasks.clear()
 
     def close(self) -> None:
         for child in self._children:
@@ -221,10 +231,10 @@ class _Child:
         self.connection = Connection(ours.detach())
         with contextlib.suppress(OSError):  # it was killed at once: `ready` says so
             self.connection.send_bytes(encode(setup))
-        self.task: Task | None = None
+        self.tasks: deque[Task] = deque()  # the first is running
         self.since = 0.0
         self._captured = setup.capture
-        self._last: Task | None = None  # the one that it was given last
+        self._last: Task | None = None  # the one that ran last, as far as we know
 
     def ready(self) -> str | None:
         """Wait until the objective is loaded; how the process ended if it did so before. Raises `InputError` if it cannot be loaded."""
@@ -239,14 +249,24 @@ class _Child:
         return None
 
     def send(self, task: Task) -> None:
-        self.task, self.since = task, time.monotonic()
-        self._last = task if task.directory is not None else None
-        self._memory = Memory()
+        self.tasks.append(task)
+        if len(self.tasks) == 1:
+            self._begins()
         with contextlib.suppress(OSError):  # it just died: the next poll says so
             self.connection.send_bytes(encode(task))
 
+    def ended_one(self) -> None:
+        """The task that was running is over."""
+        self.tasks.popleft()
+        if self.tasks:
+            self._begins()
+
+    def _begins(self) -> None:
+        task, self.since, self._memory = self.tasks[0], time.monotonic(), Memory()
+        self._last = task if task.directory is not None else None
+
     def late(self, timeout: float) -> bool:
-        return self.task is not None and time.monotonic() - self.since >= timeout
+        return bool(self.tasks) and time.monotonic() - self.since >= timeout
 
     def ended(self, patience: float) -> bool:
         """Whether the process ends within `patience` seconds. Its number stays taken until `bury`."""
