@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # how long an example takes depends on what else runs here
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
