@@ -32,7 +32,7 @@ def dies_at(made: taut.Study, goal: float) -> Trial:
         trial.report(trial.fidelity, loss=trial.params["x"], size=2.0)  # type: ignore[arg-type]
         (trial.checkpoint_dir / "state").write_text("whole")
         if trial.fidelity == goal:
-            made.store.release([(trial.number, trial.attempt)], "its process died", blame=True)
+            made.store.handback.release([(trial.number, trial.attempt)], "its process died", blame=True)
             return made.ask()
         made.tell(trial, loss=trial.params["x"])
     raise AssertionError("nobody was promoted so far")
@@ -71,7 +71,7 @@ def test_one_that_had_not_come_there_has_to_tell(tmp_path: Path) -> None:
     made = study(tmp_path / "s", pruner={**PRUNER, "method": "median"})
     trial = made.ask()
     trial.report(8, loss=0.5)
-    made.store.release([(trial.number, 0)], "its process died", blame=True)
+    made.store.handback.release([(trial.number, 0)], "its process died", blame=True)
     made.tell(made.ask())
     assert made.trials[0].state == "failed" and "no value for 'loss'" in str(made.trials[0].error)
 

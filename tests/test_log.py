@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from taut.claims import Claims
 from taut.errors import LogError
 from taut.events import Closed, Event, Finished, Released, encode
-from taut.log import Claims, LogReader, LogWriter
+from taut.log import LogReader, LogWriter
 
 
 def event(n: int, why: str = "") -> Event:
@@ -109,6 +110,20 @@ def test_after_a_failed_write_whole_lines_stay_and_none_is_torn(
     assert read(tmp_path) == {0: [event(0), event(3)]}
 
 
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_long_torn_line_is_cut_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, writer: LogWriter, before: int
+) -> None:
+    events = [event(n) for n in range(before)]
+    writer.append(events, durable=False)
+    monkeypatch.setattr("taut.log._CHUNK", 16)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 500, OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(LogError):
+            writer.append([event(9, "long " * 200)], durable=True)
+    assert writer.path.stat().st_size == sum(len(encode(each)) for each in events)
+
+
 def test_an_interruption_after_a_write_costs_nothing_later(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, writer: LogWriter
 ) -> None:
@@ -154,6 +169,19 @@ def test_a_deleted_log_is_noticed(writer: LogWriter) -> None:
     writer.path.unlink()
     with pytest.raises(LogError, match="deleted"):
         writer.append([event(1)], durable=True)
+
+
+def test_a_deleted_log_is_noticed_within_a_second_and_by_every_flush(
+    monkeypatch: pytest.MonkeyPatch, writer: LogWriter
+) -> None:
+    writer.append([event(0)], durable=False)
+    writer.path.unlink()
+    writer.append([event(1)], durable=False)  # it was there a moment ago
+    with pytest.raises(LogError, match="deleted"):
+        writer.flush()
+    monkeypatch.setattr("taut.log._LOOK", 0.0)
+    with pytest.raises(LogError, match="deleted"):
+        writer.append([event(2)], durable=False)
 
 
 def test_close_is_the_last_line_and_safe_twice(tmp_path: Path) -> None:

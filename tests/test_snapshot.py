@@ -48,7 +48,7 @@ def everything(snapshot: Snapshot) -> dict[str, Any]:
     every = range(snapshot.size)
     reports = {}
     for metric in METRICS:
-        table = snapshot.reports(metric)
+        table = snapshot.curves.reports(metric)
         rows = zip(*(column.tolist() for column in table), strict=True)
         reports[metric] = sorted(rows)
     return {

@@ -246,8 +246,8 @@ def test_an_attempt_that_ends_here_tells_how_long_it_ran(path: Path) -> None:
     trials = study.ask(), study.ask(), study.ask()
     time.sleep(0.2)
     trials[0].pause()
-    study.store.cut_short([(1, 0)])
-    study.store.release([(2, 0)], "its loop was left", blame=True)
+    study.store.handback.cut_short([(1, 0)])
+    study.store.handback.release([(2, 0)], "its loop was left", blame=True)
     other = taut.Study(path)
     assert [record.state for record in other.trials] == ["paused", "waiting", "waiting"]
     assert all(0.2 <= record.spent < 5.0 for record in other.trials)
@@ -259,9 +259,9 @@ def test_the_late_words_of_an_attempt_that_was_given_back_do_not_count(path: Pat
     study = open_study(path, retries=0)
     study.ask(), study.ask()
     write(path, 1, [hello(), released(0), started(0, a=1), released(1)])
-    study.store.release([(0, 0), (1, 0)], "its process was killed", blame=True)
-    study.store.cut_short([(0, 0), (1, 0)])
-    study.store.pause(0, 0)
+    study.store.handback.release([(0, 0), (1, 0)], "its process was killed", blame=True)
+    study.store.handback.cut_short([(0, 0), (1, 0)])
+    study.store.handback.pause(0, 0)
     snapshot = taut.Study(path).snapshot
     assert snapshot.state.tolist() == [State.RUNNING, State.WAITING] and snapshot.releases.blames == 0
     assert '"e":"released"' not in (path / "log" / "0000.jsonl").read_text()
@@ -271,7 +271,7 @@ def test_what_was_saved_is_kept_though_others_gave_it_back(path: Path) -> None:
     study = open_study(path)
     study.ask()
     write(path, 1, [hello(), released(0, blame=True)])
-    study.store.pause(0, 0)
+    study.store.handback.pause(0, 0)
     snapshot = taut.Study(path).snapshot
     assert snapshot.state[0] == State.PAUSED and snapshot.releases.saves == 1
 
@@ -414,7 +414,7 @@ def test_a_study_whose_start_lines_are_damaged_goes_on(path: Path) -> None:
     log.write_bytes(b"\n".join(lines))
     study = taut.Study(path)
     assert [problem.line for problem in study.store.journal.problems] == [2, 3, 4]
-    study.snapshot.reports("loss")
+    study.snapshot.curves.reports("loss")
     with pytest.warns(UserWarning, match="the line was skipped"):
         finish_all(study)
     assert study.snapshot.n_finished == 5 and len(study.trials) == 5

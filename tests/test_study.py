@@ -220,7 +220,7 @@ def test_reports_and_metrics_may_have_any_name(where: Path | None) -> None:
     for trial in study.work():
         trial.report(step=0, **{"trial": 1.0, "self": 2.0, "values": 3.0, "n": 4.0})
     assert study.best.values == {"trial": 1.0, "self": 2.0, "values": 3.0, "n": 4.0}
-    assert study.snapshot.reports("n").value.tolist() == [4.0, 4.0]
+    assert study.snapshot.curves.reports("n").value.tolist() == [4.0, 4.0]
 
 
 def test_what_a_user_does_to_params_stays_with_the_user(where: Path | None) -> None:

@@ -91,7 +91,7 @@ def test_modes_hold_for_promotions(tmp_path: Path) -> None:
     two.store.refresh()
     assert isinstance(first, Start) and first.attempt == 1
     assert isinstance(two.store.next(1), Wait)  # one at a time over all workers
-    one.store.release([(first.numbers[0], 1)], "test", blame=False)
+    one.store.handback.release([(first.numbers[0], 1)], "test", blame=False)
     one.close()
     two.close()
 

@@ -320,7 +320,7 @@ def test_trials_that_run_side_by_side_keep_their_own_reports(tmp_path: Path) -> 
 
     study = taut.Study(tmp_path / "s", SPACE, minimize="loss")
     study.run(train, trials=6, workers=3)
-    reports = study.snapshot.reports("loss")
+    reports = study.snapshot.curves.reports("loss")
     for n in range(6):
         mine = reports.number == n
         assert reports.step[mine].tolist() == list(range(20))

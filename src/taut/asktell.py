@@ -146,7 +146,7 @@ class AskTell:
         with self._store.lock:
             if trial.told or trial.paused or self.told(trial.number, trial.attempt):
                 raise InputError(f"trial {trial.number} has ended; it cannot be paused", ("trial",))
-            self._store.pause(trial.number, trial.attempt)
+            self._store.handback.pause(trial.number, trial.attempt)
             trial.paused = True
 
     def tell(self, trial: Trial, values: Mapping[str, float]) -> None:

@@ -7,11 +7,24 @@ before the first step of a later one. Of a step that an attempt reports twice al
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from taut.events import Reported
 
-__all__ = ["Curves"]
+__all__ = ["Curves", "Reports"]
+
+
+class Reports(NamedTuple):
+    """Intermediate values of one metric: columns of equal length."""
+
+    number: NDArray[np.int64]
+    step: NDArray[np.float64]
+    value: NDArray[np.float64]
+    time: NDArray[np.float64]
 
 
 class Curves:
@@ -39,7 +52,9 @@ class Curves:
 
     def last(self, n: int) -> Reported | None:
         """The report of trial `n` at its furthest step."""
-        rows = self.of(n)
+        rows = self._rows(n)
+        if n in self._mixed:
+            rows = _counting(rows)
         return rows[-1] if rows else None
 
     def trials(self) -> list[int]:
@@ -47,14 +62,33 @@ class Curves:
         self._sort()
         return list(self._trials)
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of all metrics with intermediate values."""
+        return tuple(dict.fromkeys(name for event in self.heard for name in event.y))
+
+    def reports(self, metric: str) -> Reports:
+        """Intermediate values of `metric` that count, trial by trial; those that are no numbers left out."""
+        found = [
+            (n, event.s, value, event.t)
+            for n in self.trials()
+            for event in self.of(n)
+            if (value := event.y.get(metric)) is not None
+        ]
+        table = np.array(found, dtype=np.float64).reshape(-1, 4)
+        return Reports(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
+
     def _rows(self, n: int) -> list[Reported]:
-        self._sort()
+        if self._sorted < len(self.heard):
+            self._sort()
         return self._trials.get(n, [])
 
     def _sort(self) -> None:
         for event in self.heard[self._sorted :]:
-            rows = self._trials.setdefault(event.n, [])
-            if rows and (event.s <= rows[-1].s or event.a != rows[-1].a):
+            rows = self._trials.get(event.n)
+            if rows is None:
+                rows = self._trials[event.n] = []
+            elif event.s <= rows[-1].s or event.a != rows[-1].a:
                 self._mixed.add(event.n)
             rows.append(event)
         self._sorted = len(self.heard)

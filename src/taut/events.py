@@ -28,6 +28,8 @@ __all__ = [
     "NewerFormat",
     "Note",
     "Opened",
+    "Origin",
+    "Planned",
     "Released",
     "Reported",
     "Settled",
@@ -100,6 +102,18 @@ class Descent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     step: float = 0.0
 
 
+class Origin(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Where a trial comes from that another program began: what that knew of it, beyond what has a place here.
+
+    of: the program. user, system, distributions: JSON texts of its attributes, by name, and of the ranges that differ from the study's.
+    """
+
+    of: str
+    user: str = "{}"
+    system: str = "{}"
+    distributions: str = "{}"
+
+
 class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started"):
     """Attempt `a` of trial `n` begins with parameters `x`, chosen under revision `r` of the definition.
 
@@ -107,7 +121,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started
     read of other writers' logs: [writer, lines, writer, lines, ...], only what changed since this writer's
     previous start; absent where the sampler looks at no history. `f` is the step up to which this attempt is to run, in a
     study with a fidelity. `m` is what the sampler has to remember of this trial beyond its parameters. `d` says
-    whose place it takes, where it takes one.
+    whose place it takes, where it takes one. `i` is there if it was imported: then nobody here has chosen its parameters.
     """
 
     n: int
@@ -120,6 +134,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="started
     f: float | msgspec.UnsetType = msgspec.UNSET
     m: Note | msgspec.UnsetType = msgspec.UNSET
     d: Descent | msgspec.UnsetType = msgspec.UNSET
+    i: Origin | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 
@@ -201,6 +216,26 @@ class Released(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="releas
     v: Literal[1] = VERSION
 
 
+class Planned(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="planned"):
+    """Jobs were submitted at `t` for the `trials` that were left, and this was expected of them: so that it can be held against what came.
+
+    `jobs` at a time, of `minutes`, each with `units` (of `unit`: GPU or CPU) and `slots` trials side by side. `finish` is seconds after `t`, `cost` unit-hours
+    that jobs hold, both at 10, 50 and 90 %. `strength` says what was known of the queue.
+    """
+
+    trials: int
+    jobs: int
+    minutes: int
+    slots: int
+    units: int
+    unit: str
+    finish: tuple[float, float, float]
+    cost: tuple[float, float, float]
+    strength: str
+    t: float
+    v: Literal[1] = VERSION
+
+
 class Closed(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="closed"):
     """A writer ends in good order; its file will not grow any more."""
 
@@ -208,7 +243,7 @@ class Closed(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="closed")
     v: Literal[1] = VERSION
 
 
-Event = Opened | Started | Settled | Reported | Judged | Finished | Released | Closed
+Event = Opened | Started | Settled | Reported | Judged | Finished | Released | Planned | Closed
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Event)
@@ -217,7 +252,7 @@ _decode, _decode_lines = _decoder.decode, _decoder.decode_lines
 
 _FLOATS = {
     kind: tuple(name for name in ("t", "s", "f", "since", "had", "at") if name in kind.__struct_fields__)
-    for kind in (Opened, Started, Settled, Reported, Judged, Finished, Released, Closed)
+    for kind in (Opened, Started, Settled, Reported, Judged, Finished, Released, Planned, Closed)
 }
 
 

@@ -20,12 +20,13 @@ import msgspec
 
 from taut import allocation
 from taut.archive import Archive, create
+from taut.claims import Claims
 from taut.clock import Clock
 from taut.definition import Definition
 from taut.errors import InputError, LogError, StudyError
 from taut.events import Event, Opened
 from taut.liveness import LEASE, TRUSTED, gone, introduce, local, lost
-from taut.log import Batch, Claims, LogReader, LogWriter, Problem
+from taut.log import Batch, LogReader, LogWriter, Problem
 from taut.scheduler import Loss, Scheduler
 
 __all__ = ["FileJournal", "Journal", "MemoryJournal"]

@@ -7,8 +7,9 @@ complete trial told in the end stands on the last rung.
 from __future__ import annotations
 
 import bisect
+import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -38,15 +39,18 @@ class Ladder:
 
     def __init__(self, rungs: Sequence[float], definition: Definition) -> None:
         self.rungs = list(rungs)
-        self._signs = [1.0 if objective.minimize else -1.0 for objective in definition.objectives]
+        self._objectives = len(definition.objectives)
         self._conditions = definition.subject_to
-        self._names = needed(definition)
-        names = self._names
-        self._table = np.full((0, len(rungs), len(names)), np.nan)
+        self._names = names = needed(definition)
+        signs = [1.0 if objective.minimize else -1.0 for objective in definition.objectives]
+        self._signs = signs + [1.0] * (len(names) - len(signs))
+        # (R, k, n): what is compared lies together. Objectives as losses; infinite where one was no number.
+        self._table = np.full((len(rungs), len(names), 0), np.nan)
         self._time = np.full(0, np.nan)  # of each trial, when it came to its highest rung
         self._top = np.zeros(0, np.int64)  # of each trial, how many rungs it is on
         self._exact = np.zeros((0, len(rungs)), bool)  # whether a value was not told further up first
         self._size = 0
+        self._above: list[float] = []  # of each trial, the step of the rung above
         self._last: list[tuple[int, float]] = []  # of each trial, the attempt and step that were read last
         self._whole: set[int] = set()  # complete trials
         self._read = self._ended = self._parked = 0
@@ -81,14 +85,14 @@ class Ladder:
 
     def raw(self, name: str) -> Floats:
         """(n, R) a metric on every rung; NaN where a trial is not, or the metric was no number there."""
-        found: Floats = self._table[: len(self), :, self._names.index(name)]
+        at = self._names.index(name)
+        found: Floats = self._table[:, at, : self._size].T * self._signs[at]
         return np.where(np.isinf(found), np.nan, found)
 
     @property
     def losses(self) -> Floats:
         """(n, R, m) the objectives, less is better: NaN where a trial is not, infinite where it had no number."""
-        columns = self._table[: len(self), :, : len(self._signs)] * self._signs
-        return np.where(np.isinf(columns), np.inf, columns)
+        return self._table[:, : self._objectives, : self._size].transpose(2, 0, 1).copy()
 
     @property
     def exact(self) -> NDArray[np.bool_]:
@@ -97,9 +101,16 @@ class Ladder:
 
     def loss(self, numbers: NDArray[np.int64], rung: int) -> Floats:
         """(k, m) `losses` of some trials on one rung."""
-        rows: Floats = self._table[numbers, rung, : len(self._signs)] * self._signs
-        rows[np.isinf(rows)] = np.inf
-        return rows
+        return self._table[rung, : self._objectives].take(numbers, axis=1).T
+
+    def lost(self, n: int, rung: int) -> bool:
+        """Whether an objective of trial `n` was no number on a rung."""
+        return any(map(math.isinf, self._table[rung, : self._objectives, n].tolist()))
+
+    @property
+    def plain(self) -> bool:
+        """Whether one loss is all that trials are compared by: a single objective, no constraints."""
+        return self._objectives == 1 and not self._conditions
 
     def slacks(self, rung: int) -> Floats:
         """(n, c) the constraints as far as they are known on a rung, kept where at most 0 (see `taut.slack`)."""
@@ -108,84 +119,101 @@ class Ladder:
     def content(self, first: int, end: int) -> bytes:
         """All that is known of the trials from `first` to before `end`: the same as before as long as nothing has changed."""
         rows = slice(min(first, self._size), min(end, self._size))
-        return self._table[rows].tobytes() + self._top[rows].tobytes()
+        return self._table[:, :, rows].tobytes() + self._top[rows].tobytes()
 
     def _update(self, snapshot: Snapshot) -> None:
-        heard = snapshot.curves.heard
+        heard, last, above, whole = snapshot.curves.heard, self._last, self._above, self._whole
         again: set[int] = (
             set()
         )  # trials whose reports came out of order or in several attempts, or whose end is new or taken back
         for event in heard[self._read :]:
-            n = event.n
+            n, at = event.n, event.s
             if n >= self._size:
                 self._grow(n + 1)
-            attempt, step = self._last[n]
-            if event.a < attempt or event.s <= step or n in self._whole:
+            attempt, step = last[n]
+            if event.a < attempt or at <= step or n in whole:
                 again.add(n)
             elif n not in again:
-                self._climb(n, event)
+                last[n] = event.a, at
+                if at >= above[n]:  # most are of no rung
+                    self._climb(n, event)
         self._read = len(heard)
         for n in snapshot.completed[self._ended :]:
             if n >= self._size:
                 self._grow(n + 1)
             self._whole.add(n)
-            again.add(n)
+            if snapshot.curves.mixed(n):
+                again.add(n)
+            elif n not in again:
+                self._crown(snapshot, n)
         self._ended = len(snapshot.completed)
         if len(self._whole) != snapshot.counts[State.COMPLETE]:  # a later attempt has taken some back
             back = {n for n in self._whole if snapshot.state[n] != State.COMPLETE}
             self._whole -= back
             again |= back
         parked = snapshot.releases.parked
-        again.update(n for n in parked[self._parked :] if n < self._size and snapshot.curves.mixed(n))
-        self._parked = len(parked)
+        if self._parked < len(parked):
+            again.update(n for n in parked[self._parked :] if n < self._size and snapshot.curves.mixed(n))
+            self._parked = len(parked)
         for n in again:
             self._again(snapshot, n)
 
     def _climb(self, n: int, event: Reported) -> None:
-        self._last[n] = event.a, event.s
-        top, count = self._top[n], len(self.rungs)
-        if top == count or event.s < self.rungs[top] or self._names[0] not in event.y:
+        if event.s < self._above[n] or self._names[0] not in event.y:
             return
         reached = bisect.bisect_right(self.rungs, event.s)
-        values = [_number(event.y.get(name, np.nan)) for name in self._names]
-        self._table[n, top:reached] = values
-        self._exact[n, reached - 1] = True
-        self._top[n], self._time[n] = reached, event.t
+        self._fill(n, self._top[n], reached, event.y)
+        self._stand(n, reached, event.t)
+
+    def _crown(self, snapshot: Snapshot, n: int) -> None:
+        """What a complete trial told in the end stands on the last rung."""
+        top = len(self.rungs)
+        self._fill(n, top - 1, top, {name: snapshot.value(n, name) for name in self._names})
+        self._stand(n, top, float(snapshot.finished[n]))
+
+    def _fill(self, n: int, first: int, end: int, told: Mapping[str, float | None]) -> None:
+        """Rungs of a trial: infinite where it reported that it has no number, NaN where it did not say."""
+        for k, (name, sign) in enumerate(zip(self._names, self._signs, strict=True)):
+            value = told.get(name, math.nan)
+            self._table[first:end, k, n] = math.inf if value is None else sign * value
+        self._exact[n, end - 1] = True
+
+    def _stand(self, n: int, height: int, time: float) -> None:
+        self._top[n], self._time[n] = height, time
+        self._above[n] = self.rungs[height] if height < len(self.rungs) else math.inf
 
     def _again(self, snapshot: Snapshot, n: int) -> None:
         """Everything about a trial; its furthest report is one of its highest attempt, so what comes after that can be added as ever."""
-        self._table[n], self._top[n], self._time[n] = np.nan, 0, np.nan
+        self._table[:, :, n] = np.nan
         self._exact[n] = False
+        self._stand(n, 0, math.nan)
         # What it had when it came to wait on a rung stays, also if it begins again from its start.
         for attempt, at in snapshot.releases.rungs(n):
             for event in snapshot.curves.told_by(n, attempt):
                 if event.s <= at:
                     self._climb(n, event)
-        self._last[n] = -1, -np.inf
         for event in snapshot.curves.of(n):
             self._climb(n, event)
+        last = snapshot.curves.last(n)
+        self._last[n] = (-1, -math.inf) if last is None else (last.a, last.s)
         if n in self._whole:
-            self._table[n, -1] = [snapshot.values(name)[n] for name in self._names]
-            self._top[n], self._time[n] = len(self.rungs), float(snapshot.finished[n])
-            self._exact[n, -1] = True
+            self._crown(snapshot, n)
 
     def _grow(self, size: int) -> None:
-        if size > len(self._table):
+        if size > len(self._top):
             capacity = max(64, 2 * size)
             self._table = _longer(self._table, capacity, np.nan)
             self._time = _longer(self._time, capacity, np.nan)
-            self._exact = _longer(self._exact, capacity, False)
+            self._exact = _longer(self._exact.T, capacity, False).T
             self._top = _longer(self._top, capacity, 0)
-        self._last += [(-1, -np.inf)] * (size - self._size)
+        more = size - self._size
+        self._above += self.rungs[:1] * more
+        self._last += [(-1, -math.inf)] * more
         self._size = size
 
 
 def _longer(old: NDArray[Scalar], capacity: int, fill: float) -> NDArray[Scalar]:
-    new = np.full((capacity, *old.shape[1:]), fill, old.dtype)
-    new[: len(old)] = old
+    """With more room along the last axis."""
+    new = np.full((*old.shape[:-1], capacity), fill, old.dtype)
+    new[..., : old.shape[-1]] = old
     return new
-
-
-def _number(value: float | None) -> float:
-    """Infinite where a trial reported that it has no number."""
-    return np.inf if value is None else value

@@ -1,10 +1,7 @@
-"""The log: durable append by one writer, incremental reading of all writers, exclusive claims.
+"""The log: durable append by one writer, incremental reading of all writers.
 
 Each writer appends to a file of its own, `log/0007.jsonl`, created exclusively; nobody else writes to it.
-There is no lock, so no dead process can hold one. A claim is one exclusive creation, of a symbolic link:
-atomic with its content on POSIX, NFS and Lustre alike. It says who holds what: `claims/96 -> 7+16` gives
-the numbers 96 to 111 to writer 7, `claims/12.1 -> 7+1` the second attempt of trial 12. Blocks form a chain,
-each begins where the one before ended; that is how a worker without the whole picture finds the next.
+There is no lock, so no dead process can hold one.
 """
 
 from __future__ import annotations
@@ -15,6 +12,7 @@ import fcntl
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +20,12 @@ from typing import NamedTuple
 from taut.errors import LogError
 from taut.events import Closed, Event, NewerFormat, decode, decode_all, encode
 
-__all__ = ["Batch", "Claims", "LogReader", "LogWriter", "Problem", "sync_folder"]
+__all__ = ["Batch", "LogReader", "LogWriter", "Problem", "sync_folder"]
+
+
+_LOOK = (
+    1.0  # seconds for which a log that was seen to be there counts as not deleted, where nothing is flushed
+)
 
 
 def _sync(fd: int) -> None:
@@ -71,6 +74,7 @@ class LogWriter:
             ) from error
         self.path = folder / f"{self.number:04d}.jsonl"
         self._failed = False
+        self._looked = 0.0  # when the file was last seen to be there
         self._unsure: OSError | None = None  # why a flush failed
         self._guard = threading.RLock()
 
@@ -88,19 +92,15 @@ class LogWriter:
         if self._fd < 0:
             why = "failed to be written before" if self._failed else "was closed"
             raise LogError(f"{self.path}: this log {why}; open the study again to go on: taut.Study(path)")
-        lines = [encode(event) for event in events]
-        data = b"".join(lines)
-        before = os.fstat(self._fd)
-        if not before.st_nlink:
-            raise LogError(
-                f"{self.path}: this log was deleted; what was just told is NOT recorded: open the study again"
-            )
+        data = b"".join([encode(event) for event in events])
+        if time.monotonic() - self._looked >= _LOOK:
+            self._check_there()
         done = 0
         try:
             while done < len(data):
                 done += os.write(self._fd, data[done:])
         except BaseException as error:  # an interruption can come between two writes, too
-            self._cut(lines, before.st_size)
+            self._cut()
             if not isinstance(error, OSError):
                 raise
             raise LogError(
@@ -110,18 +110,18 @@ class LogWriter:
         if durable:
             self.flush()
 
-    def _cut(self, lines: list[bytes], end: int) -> None:
-        """After a failed write, end the file behind its last whole line: others may have read that far.
+    def _check_there(self) -> None:
+        self._looked = time.monotonic()
+        if not os.fstat(self._fd).st_nlink:
+            raise LogError(
+                f"{self.path}: this log was deleted; what was just told is NOT recorded: open the study again"
+            )
 
-        end: size before the write.
-        """
+    def _cut(self) -> None:
+        """After a failed write, end the file behind its last whole line: others may have read that far."""
         try:
-            size = os.fstat(self._fd).st_size
-            for line in lines:
-                if end + len(line) > size:
-                    break
-                end += len(line)
-            os.ftruncate(self._fd, end)
+            with self.path.open("rb") as file:
+                os.ftruncate(self._fd, _whole(file.fileno()))
         except OSError:
             self._abandon()  # a torn line may remain, and nothing may follow it
 
@@ -130,6 +130,7 @@ class LogWriter:
         with self._guard:
             try:
                 if self._fd >= 0:
+                    self._check_there()
                     _sync(self._fd)
             except OSError as error:
                 self._abandon()
@@ -295,85 +296,16 @@ class LogReader:
             tail.release()
 
 
-class Claims:
-    """Exclusive claims in `folder`, made in the name of `writer`."""
-
-    def __init__(self, folder: Path, writer: int) -> None:
-        self.folder = folder
-        self.writer = writer
-        self.frontier = 0  # every number below it is claimed by somebody
-        self._found = (0, 0, -1)  # the block that was found last: first number, end, writer
-
-    def numbers(self, count: int, limit: float) -> range | None:
-        """Claim up to `count` numbers below `limit`, or None if all of those are taken."""
-        while self.frontier < limit:
-            first = self.frontier
-            size = int(min(count, limit - first))
-            holder, size = self._take(str(first), size)
-            self.frontier = first + size
-            if holder == self.writer:
-                return range(first, first + size)
-        return None
-
-    def attempt(self, number: int, attempt: int) -> int:
-        """Claim an attempt of a trial; returns the writer that holds it now."""
-        return self._take(f"{number}.{attempt}", 1)[0]
-
-    def holder(self, number: int) -> int | None:
-        """The writer that claimed the block of `number`; None if nobody did."""
-        first, end, writer = self._found
-        if first <= number < end:  # claims never change, and are asked for in runs
-            return writer
-        for first in range(number, -1, -1):
-            try:
-                writer, size = _read_claim(f"{self.folder}/{first}")
-            except FileNotFoundError:
-                continue
-            self._found = first, first + size, writer
-            return writer if number < first + size else None
-        return None
-
-    def _take(self, name: str, size: int) -> tuple[int, int]:
-        path = f"{self.folder}/{name}"
-        try:
-            # Often taken already, and looking is cheaper: a creation locks the directory even in vain.
-            return _read_claim(path)
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        try:
-            os.symlink(f"{self.writer}+{size}", path)
-            return self.writer, size
-        except FileExistsError:
-            # Perhaps our own: a network file system may answer a repeated request in this way.
-            return _read_claim(path)
-        except FileNotFoundError:
-            self._make_folder()
-            return self._take(name, size)
-        except OSError as error:
-            raise self._problem(error) from error
-
-    def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._problem(error) from error
-
-    def _problem(self, error: OSError) -> LogError:
-        return LogError(
-            f"{self.folder}: no claim can be made: {error.strerror}; `taut doctor` tells what this file system can do"
-        )
-
-
-def _read_claim(path: Path | str) -> tuple[int, int]:
-    try:
-        writer, _, size = os.readlink(path).partition("+")
-        return int(writer), int(size)
-    except (FileNotFoundError, NotADirectoryError):
-        raise
-    except (OSError, ValueError) as error:
-        raise LogError(
-            f"{path}: this is no claim; was the study copied without its links? Use `cp -a`, `rsync -a` or tar"
-        ) from error
+def _whole(fd: int) -> int:
+    """Where the last whole line ends."""
+    end = os.fstat(fd).st_size
+    while end > 0:
+        begin = max(end - _CHUNK, 0)
+        found = os.pread(fd, end - begin, begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return 0
 
 
 def _size(path: Path) -> int:

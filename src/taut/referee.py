@@ -6,12 +6,12 @@ where it ends an attempt, and held against what the attempt then did.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
-import numpy as np
 
 from taut import checkpoints
 from taut.clock import Clock
@@ -60,8 +60,8 @@ class Referee:
         last = snapshot.curves.last(number)
         if last is None or last.a != attempt:
             return Judgement.GO
-        before = self._asked.get(number, (-1, -np.inf))
-        since = before[1] if before[0] == attempt else -np.inf
+        before = self._asked.get(number)
+        since = before[1] if before is not None and before[0] == attempt else -math.inf
         judgement = judge(snapshot, desk.proposals, number, since)
         self._asked[number] = attempt, last.s
         if judgement is not Judgement.GO:
@@ -77,7 +77,7 @@ class Referee:
             verdict="stop" if judgement is Judgement.STOP else "pause",
             r=len(desk.snapshot.revisions) - 1,
             t=desk.clock.now(),
-            since=since if np.isfinite(since) else msgspec.UNSET,
+            since=since if math.isfinite(since) else msgspec.UNSET,
             seen=desk.news(),
         )
         desk.write([event])

@@ -30,6 +30,7 @@ from taut.events import (
     Note,
     Opened,
     Origin,
+    Planned,
     Released,
     Reported,
     Settled,
@@ -65,6 +66,7 @@ class Snapshot:
     trials come from that took the place of others; heirs: who took the place of a trial. Whoever waits and has an heir is pruned.
     origins: where imported trials come from.
     settled: the trials whose parameters turned out otherwise than they were suggested, in the order in which that was seen.
+    planned: what was expected of jobs that were submitted.
     recall: what to call for the content of an earlier study, by its digest.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
@@ -102,6 +104,7 @@ class Snapshot:
         self.heirs: dict[int, int] = {}
         self.origins: dict[int, Origin] = {}
         self.settled: list[int] = []
+        self.planned: list[Planned] = []
         self._past: tuple[list[Earlier], tuple[Past, ...]] = [], ()
         self._fold: dict[type, Callable[[int, Any], None]] = {
             Finished: self._on_finished,
@@ -109,6 +112,7 @@ class Snapshot:
             Judged: self._on_judged,
             Released: self._on_released,
             Opened: self._on_opened,
+            Planned: self._on_planned,
             Closed: self._on_closed,
         }
 
@@ -184,6 +188,9 @@ class Snapshot:
 
     def _on_closed(self, writer: int, event: Closed) -> None:
         self.closed.add(writer)
+
+    def _on_planned(self, writer: int, event: Planned) -> None:
+        self.planned.append(event)
 
     def _on_started(self, writer: int, event: Started) -> None:
         n = event.n
@@ -340,6 +347,10 @@ class Snapshot:
     def finished(self) -> FloatArray:
         """(size,) end of each finished trial, seconds since the epoch; NaN for others."""
         return self._view(self._finished, np.float64)
+
+    def value(self, n: int, metric: str) -> float:
+        """`values` of one trial."""
+        return self._outcomes.of(n, metric)
 
     @property
     def chosen(self) -> NDArray[np.bool_]:

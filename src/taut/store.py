@@ -22,27 +22,24 @@ from taut.clock import Clock
 from taut.decide import Claim, Done, Hands, Proposals, Start, Wait, decide
 from taut.definition import Definition, Evaluation
 from taut.discovery import Discovery
-from taut.duration import in_words
 from taut.endings import Ended
 from taut.errors import StudyError
 from taut.events import Event, Finished, Released, Reported, Started
+from taut.handback import Handback
 from taut.journal import Journal
+from taut.pace import Pace
 from taut.referee import Referee
 from taut.snapshot import Snapshot
 from taut.space import Space
 from taut.trial import State
-from taut.verdict import Verdict, needed
+from taut.verdict import needed
 from taut.walltime import Walltime
 
 __all__ = ["Store"]
 
 _GLANCE = 0.25  # seconds between looks at the others' logs while no decision depends on them
-_BLOCK_TIME = 0.25  # seconds of work that a block of claimed numbers should hold at most
-_LARGEST_BLOCK = 256
 _SHARES = 32  # a block is at most this part of what is left, so that the end is shared
-_WEIGHT = 0.05  # of the latest trial in the running mean of their time
 _SAFE = 2.0  # seconds after its start in which nobody can have taken a trial for dead
-_TINY = 0.002  # seconds
 _HELD = 2.0  # seconds for which a worker may use the numbers it claimed; older ones it gives back
 
 
@@ -79,14 +76,12 @@ class Store:
         self._proposed: Callable[[Definition], Definition] | None = None
         self.held: deque[int] = deque()
         self._claimed = 0.0  # when the numbers that are held were claimed
-        self._pace = math.inf  # running mean of the seconds between the ends of two of our trials
-        self._ended = time.monotonic()  # when the latest of them ended
-        self._length = math.inf  # running mean of the seconds that one of them runs
-        self._flush = 0.0  # running mean of the seconds until results are on the disk
+        self.pace = Pace(time.monotonic())
         self.taken: dict[tuple[int, int], tuple[int, float]] = {}
         self._noted: dict[int, int] = {}  # what the last recorded decision of ours had seen
         self._looked = -np.inf
         self.referee = Referee(self)
+        self.handback = Handback(self)
         self.discovery = Discovery(self)
         self._take_definition()
 
@@ -182,7 +177,7 @@ class Store:
                         self.write(self._started(informed, seen))
                         return informed
                     why = "there is no place for it in the population for now"
-                    self._write_ends([self._end(decision.numbers[0], decision.attempt, why, blame=False)])
+                    self.handback.withdraw(decision.numbers[0], decision.attempt, why)
                 self._noted = noted  # nothing was written, so nobody knows yet what was seen
             elif not self._looks_again():
                 return decision
@@ -209,9 +204,9 @@ class Store:
         self._open()
         self.journal.advance(self.snapshot.claimed)
         block = free
-        if ahead:  # tiny trials claim blocks, so that a claim costs little of the time
+        if ahead:
             share = (limit - self.journal.frontier) / _SHARES
-            block = max(free, int(min(_BLOCK_TIME / self._pace, _LARGEST_BLOCK, share)))
+            block = max(free, int(min(self.pace.block, share)))
         self._claimed = time.monotonic()
         self.held.extend(self.journal.claim(block, limit) or ())
 
@@ -364,12 +359,10 @@ class Store:
     def report(self, number: int, attempt: int, step: float, values: Mapping[str, float]) -> None:
         """Write down intermediate values (not flushed to disk: losing one costs nothing)."""
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self.write([Reported(n=number, a=attempt, s=step, y=finite, t=self.clock.now())])
-
-    @property
-    def tiny(self) -> bool:
-        """Whether our trials take so little that a flush for each would be most of the time."""
-        return self._length < max(_TINY, self._flush)
+        event = Reported(number, attempt, step, finite, self.clock.now())
+        self._open()
+        self.journal.append([event], durable=False)
+        self.snapshot.hear(self.journal.writer, event)
 
     def finish(self, ended: Sequence[Ended], behind: bool = False) -> None:
         """Write down results; when this returns they are on the disk, all with one flush.
@@ -380,7 +373,7 @@ class Store:
         now = self.clock.now()
         events: list[Event] = []
         for end in ended:
-            waits = self.referee.waits(end, now, self._had(end.number))
+            waits = self.referee.waits(end, now, self.handback.had(end.number))
             if waits is not None:
                 events += waits
                 continue
@@ -400,10 +393,10 @@ class Store:
         if behind:
             self.journal.flush_soon()
         else:
-            self._flush = _mean(self._flush or math.inf, time.monotonic() - before)
+            self.pace.flushed(time.monotonic() - before)
         for end in ended:
-            self._length = _mean(self._length, max(now - self.snapshot.begun(end.number), 0.0))
-        self._note_pace(len(ended))
+            self.pace.ran(now - self.snapshot.begun(end.number) if end.took is None else end.took)
+        self.pace.ended(len(ended), time.monotonic())
         if any(
             now - self.snapshot.begun(end.number) > _SAFE and self.journal.contested(end.number, end.attempt)
             for end in ended
@@ -417,68 +410,6 @@ class Store:
                     "the result of this attempt is kept in the log and not counted",
                     stacklevel=3,
                 )
-
-    def _note_pace(self, count: int) -> None:
-        """Keep a running mean of the seconds that each of our trials takes, pauses included."""
-        before, self._ended = self._ended, time.monotonic()
-        self._pace = _mean(self._pace, (self._ended - before) / count)
-
-    def release(self, attempts: Sequence[tuple[int, int]], why: str, blame: bool) -> None:
-        """Give trials back to the queue that ran here."""
-        self._write_ends([self._end(n, a, why, blame) for n, a in self._mine(attempts)])
-
-    def _mine(self, attempts: Sequence[tuple[int, int]], *also: State) -> list[tuple[int, int]]:
-        """Those that are still ours: others may have taken this worker for dead, and judged what became of them.
-
-        also: states besides running in which they may be by now.
-        """
-        if attempts:
-            self.refresh()
-        snapshot, states = self.snapshot, (State.RUNNING, *also)
-        return [(n, a) for n, a in attempts if snapshot.attempt[n] == a and snapshot.state[n] in states]
-
-    def _end(self, n: int, a: int, why: str, blame: bool) -> Released:
-        """The end of an attempt that runs here, or was claimed here and never began, without a result."""
-        had = self._had(n)
-        ran = msgspec.UNSET if math.isnan(had) else had
-        return Released(n=n, a=a, why=why, blame=blame, t=self.clock.now(), had=ran)
-
-    def _had(self, n: int) -> float:
-        """Seconds that the highest attempt has run by now; NaN before the first."""
-        return float(np.maximum(self.clock.now() - self.snapshot.begun(n), 0.0))
-
-    def _write_ends(self, events: Sequence[Released]) -> None:
-        if events:
-            self.write(events, durable=True)
-
-    def pause(self, number: int, attempt: int) -> None:
-        """Give a trial back that has saved itself and goes on from there."""
-        if self.referee.ends_early(number, attempt):  # it does what its pruner wants, in other words
-            last = self.snapshot.curves.last(number)
-            self.finish([Ended(number, attempt, Verdict("pruned", {} if last is None else last.y, None))])
-            return
-        why = f"paused with its checkpoint: {self.walltime.leaving() or 'it asked for it'}"
-        # What it saved is worth keeping even if others have given it back meanwhile, unless it was begun again.
-        mine = self._mine([(number, attempt)], State.WAITING)
-        self._write_ends(
-            [msgspec.structs.replace(self._end(n, a, why, blame=False), kept=True) for n, a in mine]
-        )
-
-    def cut_short(self, attempts: Sequence[tuple[int, int]]) -> None:
-        """Give trials back that have to be ended because this worker leaves, and did not save themselves.
-
-        Where nearly all of the job's time was too short the trial may be the reason, since it may be longer than any
-        job. Where it was begun late, or somebody wanted the job's place, it is not.
-        """
-        mine, late = self._mine(attempts), self.walltime.late
-        why = self.walltime.leaving() or "its worker had to leave"
-        self._write_ends([self._out_of_time(n, a) if late else self._end(n, a, why, False) for n, a in mine])
-
-    def _out_of_time(self, n: int, a: int) -> Released:
-        had = self._had(n)
-        why = f"the job's time was over after {in_words(had)} of this trial"
-        blame = had >= self.walltime.whole
-        return msgspec.structs.replace(self._end(n, a, why, blame), short=True)
 
     def check_progress(self) -> None:
         """While this process waits with nothing in its hands: raise `StudyError` if it waits for itself."""
@@ -502,8 +433,3 @@ class Store:
         now = self.clock.now()
         if unused:
             self.write([Released(n=n, a=a, why=why, blame=False, t=now) for n, a in unused], durable=True)
-
-
-def _mean(before: float, latest: float) -> float:
-    """A running mean; `before` is infinite at first."""
-    return latest if math.isinf(before) else before + _WEIGHT * (latest - before)

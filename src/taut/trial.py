@@ -152,7 +152,10 @@ class Trial:
 
         ``report(value, step)`` is Optuna's way to say it, of a study with one objective.
         """
-        if len(given) + ("step" in values) == 2:
+        said = len(given) + ("step" in values)
+        if said == 1:
+            step = given[0] if given else values.pop("step")
+        elif said == 2:
             value, step = (*given, values.pop("step")) if len(given) == 1 else given
             if len(self.main) != 1 or values:
                 raise InputError(
@@ -161,8 +164,6 @@ class Trial:
                     ("report",),
                 )
             values = {self.main[0]: value}
-        elif len(given) + ("step" in values) == 1:
-            step = given[0] if given else values.pop("step")
         else:
             raise InputError(
                 "report(step, loss=...) takes a step and metrics by their names, or report(value, step)",

@@ -14,7 +14,7 @@ from taut.clock import WallClock
 from taut.decide import Proposals, Suggestion, judge, parked, promotable
 from taut.definition import Definition
 from taut.errors import StudyError
-from taut.events import Descent, Event, Judged, Opened, Settled, Started
+from taut.events import Descent, Event, Judged, Opened, Origin, Settled, Started
 from taut.journal import FileJournal
 from taut.log import Problem
 from taut.snapshot import Snapshot
@@ -49,11 +49,12 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What a replay found: suggestions derived, those that differ, attempts that two workers started both
+    """What a replay found: suggestions derived, trials that were imported and so never suggested here, suggestions that differ, attempts that two workers started both
     (claims rule that out, where they work), damaged and torn lines.
     """
 
     suggestions: int
+    imported: int
     differences: list[Difference]
     doubled: list[str]
     damaged: list[Problem]
@@ -85,7 +86,9 @@ def verify(directory: Path, make: Callable[[Definition, Space], Proposals]) -> V
     replay = _Replay(revisions, make, logs, journal.archive.read)
     differences = [difference for writer in logs for difference in replay.writer(writer)]
     differences.sort(key=lambda difference: (difference.number, difference.attempt))
-    return Verification(replay.suggestions, differences, _doubled(logs), journal.problems, journal.torn())
+    return Verification(
+        replay.suggestions, replay.imported, differences, _doubled(logs), journal.problems, journal.torn()
+    )
 
 
 def _doubled(logs: dict[int, list[Event | None]]) -> list[str]:
@@ -117,7 +120,7 @@ class _Replay:
         ]
         self._blank = [Snapshot(definition) for definition in revisions]
         self._logs = logs
-        self.suggestions = 0
+        self.suggestions = self.imported = 0
         self._first: dict[int, Started] = {}
         self._settled: dict[int, list[dict[str, Any]]] = {}
         for log in logs.values():
@@ -137,6 +140,9 @@ class _Replay:
                 differences += self._settlement(writer, event, position)
                 continue
             if not isinstance(event, (Started, Judged)):
+                continue
+            if isinstance(event, Started) and isinstance(event.i, Origin):
+                self.imported += 1
                 continue
             self.suggestions += 1
             if isinstance(event.seen, list):

@@ -53,11 +53,11 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
                 open_ = not trial.paused and not desk.told(trial.number, trial.attempt)
                 if open_ and walltime.leaving():
                     with store.lock:
-                        store.cut_short([(trial.number, trial.attempt)])
+                        store.handback.cut_short([(trial.number, trial.attempt)])
                 elif open_:
                     why = "it was interrupted" if interrupts.seen else "its loop was left before it was told"
                     with store.lock:
-                        store.release([(trial.number, trial.attempt)], why, blame=not interrupts.seen)
+                        store.handback.release([(trial.number, trial.attempt)], why, blame=not interrupts.seen)
                 raise
             if not trial.paused and not desk.told(trial.number, trial.attempt):
                 trial.tell(**trial.last)

@@ -120,7 +120,7 @@ class Worker:
 
     def _fill(self) -> Wait | Done | None:
         """Start trials while slots are free."""
-        while len(self._running) < self.executor.slots:
+        while len(self._running) < self._room():
             if self._stopping:
                 return Done("it was asked to stop")
             if self._to_finish <= len(self._running):
@@ -134,6 +134,11 @@ class Worker:
                 self._within = (decision.numbers[0] // self._batch + 1) * self._batch
             self._start(decision)
         return None
+
+    def _room(self) -> int:
+        """How many trials may run or stand ready at once."""
+        hasty = not self._batch and self.store.pace.hasty
+        return self.executor.slots + (self.executor.spare if hasty else 0)
 
     def _start(self, start: Start) -> None:
         study_seed = self.store.snapshot.definition.seed
@@ -156,21 +161,23 @@ class Worker:
                 stop = self.store.referee.stops(message.number, message.attempt)
                 self.executor.answer(message.number, message.attempt, stop)
             elif isinstance(message, Outcome):
-                ended.append(Ended(message.number, message.attempt, self._judge(message), message.aimed))
+                ended.append(
+                    Ended(message.number, message.attempt, self._judge(message), message.aimed, message.took)
+                )
             elif isinstance(message, Paused):
                 self.store.discovery.settle(message.number, message.attempt, message.wishes)
-                self.store.pause(message.number, message.attempt)
+                self.store.handback.pause(message.number, message.attempt)
                 del self._running[message.number, message.attempt]
                 lost.append(message.number)
             elif isinstance(message, Died):
                 attempt = message.number, message.attempt
                 if self._walltime.leaving():  # the queue ends all that runs in a job, not the worker alone
-                    self.store.cut_short([attempt])
+                    self.store.handback.cut_short([attempt])
                 else:
-                    self.store.release([attempt], message.why, message.blame)
+                    self.store.handback.release([attempt], message.why, message.blame)
                 del self._running[attempt]
                 lost.append(message.number)
-        behind = self.store.tiny
+        behind = self.store.pace.tiny
         if ended:
             self.store.finish(ended, behind=behind)
             for end in ended:
@@ -218,7 +225,7 @@ class Worker:
         """The time is over: end what runs and give it back."""
         self._record(self.executor.poll(0.0))
         self.executor.stop()
-        self.store.cut_short(list(self._running))
+        self.store.handback.cut_short(list(self._running))
         self._unsaid += [number for number, _ in self._running]
         self._running.clear()
         self._tell()
@@ -228,7 +235,7 @@ class Worker:
             self.executor.stop()
         except KeyboardInterrupt:  # asked twice
             self.executor.stop(kill=True)
-        self.store.release(list(self._running), "it was interrupted", blame=False)
+        self.store.handback.release(list(self._running), "it was interrupted", blame=False)
         self._running.clear()
         with contextlib.suppress(LogError):  # what is already wrong is being raised
             self.store.journal.flush()

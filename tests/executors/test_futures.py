@@ -60,7 +60,7 @@ def test_a_pool_runs_a_study_as_a_single_process_does(
         assert executor.submit(abs, -3).result() == 3  # it is the caller's, and goes on
     assert [t.params for t in there.trials] == [t.params for t in alone.trials]
     assert [t.values for t in there.trials] == [t.values for t in alone.trials]
-    counted = [np.bincount(each.snapshot.reports("loss").number).tolist() for each in (there, alone)]
+    counted = [np.bincount(each.snapshot.curves.reports("loss").number).tolist() for each in (there, alone)]
     assert counted[0] == counted[1] == [9] * 12
     assert not list((tmp_path / "s").glob("letters-*"))
 
@@ -72,7 +72,7 @@ def test_trials_are_pruned_while_they_run(pool: Callable[[int], Executor]) -> No
         there.run(curve, trials=30, executor=executor)
     counts = there.snapshot.tally()
     assert counts[State.PRUNED] >= 10 and counts[State.COMPLETE] >= 1
-    steps = np.unique(there.snapshot.reports("loss").number, return_counts=True)[1]
+    steps = np.unique(there.snapshot.curves.reports("loss").number, return_counts=True)[1]
     assert (steps < 9).sum() >= counts[State.PRUNED]  # they did stop
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import taut
 from taut.definition import Definition, Method, Objective
 from taut.errors import InputError
 from taut.events import Event, Finished, Judged, Released, Reported, Started
 from taut.fidelity import Fidelity
+from taut.ladder import Ladder
 from taut.opening import make_proposals
 from taut.pruners import registry
 from taut.pruners.base import Judgement, Pruner
@@ -26,11 +30,13 @@ SPACE = Space(x=uniform(0, 1), y=uniform(0, 1))
 FIDELITY = {"name": "epoch", "min": 1, "max": 27}
 
 
-def study(method: str = "asha", resume: bool = True, **options: Any) -> tuple[Snapshot, Pruner]:
+def study(
+    method: str = "asha", resume: bool = True, minimize: bool = True, **options: Any
+) -> tuple[Snapshot, Pruner]:
     definition = Definition(
         "s",
         SPACE.to_json(),
-        [Objective("loss")],
+        [Objective("loss", minimize)],
         pruner=Method(method, options),
         fidelity=Fidelity("epoch", 27.0, resume=resume),
     )
@@ -112,6 +118,52 @@ def test_without_checkpoints_the_others_stop(loss: float, wanted: Judgement) -> 
     snapshot.apply(0, [started(3), reported(3, 1.0, loss)])
     assert pruner.judge(snapshot, 3) is wanted
     assert pruner.judge(snapshot, 3, since=1.0) is Judgement.GO  # it was judged there
+
+
+@pytest.mark.parametrize(
+    "since, wanted", [(1.0, Judgement.STOP), (2.0, Judgement.STOP), (3.0, Judgement.GO), (4.0, Judgement.GO)]
+)
+def test_a_rung_counts_once_and_also_if_its_step_was_left_out(since: float, wanted: Judgement) -> None:
+    snapshot, pruner = study(resume=False)
+    for n in range(3):
+        snapshot.apply(0, [started(n), reported(n, 3.0, 0.1)])
+    snapshot.apply(0, [started(3), *(reported(3, step, 0.9) for step in (1.0, 2.0, 4.0))])
+    assert pruner.judge(snapshot, 3, since) is wanted
+
+
+def test_a_question_between_rungs_reads_nothing() -> None:
+    snapshot, pruner = study(resume=False)
+    snapshot.apply(0, [started(0), reported(0, 1.0, 0.5)])
+    pruner.judge(snapshot, 0)
+    ladder = Ladder.of(snapshot, [1.0, 3.0, 9.0, 27.0])
+    snapshot.apply(0, [started(1), reported(1, 2.0, 0.5), reported(0, 2.0, 0.5)])
+    assert pruner.judge(snapshot, 0, since=1.0) is Judgement.GO and ladder.height(1) == 0
+    assert pruner.judge(snapshot, 1) is Judgement.GO and ladder.height(1) == 1
+
+
+ENDS = st.sampled_from([None, "complete", "failed", "pruned"])
+
+
+@pytest.mark.parametrize("method, resume", [("asha", False), ("asha", True), ("hyperband", True)])
+@given(st.lists(st.tuples(st.none() | st.integers(0, 9), ENDS), max_size=40), st.booleans())
+def test_who_goes_on_by_the_rule_written_out(
+    method: str, resume: bool, trials: list[tuple[int | None, Any]], minimize: bool
+) -> None:
+    snapshot, pruner = study(method, resume, minimize=minimize)
+    begins = [pruner.goal(snapshot, n) for n in range(len(trials) + 1)] if method == "hyperband" else None
+    peers, mine = [5.0], len(trials)
+    for n, (loss, end) in enumerate([*trials, (5, None)]):
+        value = None if loss is None else float(loss if minimize else -loss)
+        snapshot.apply(0, [started(n), reported(n, 1.0, value)])
+        if end is not None:
+            snapshot.apply(0, [Finished(n=n, a=0, state=end, y={"loss": 0.0}, t=99.0)])
+        gone = end == "failed" or (pruner.pauses and end == "pruned")
+        if n != mine and not gone and (begins is None or begins[n] == begins[mine]):
+            peers.append(math.inf if loss is None else loss)
+    goes_on = sum(loss < 5.0 for loss in peers) < len(peers) // 3 or (not pruner.pauses and len(peers) < 3)
+    goes_on |= begins is not None and begins[mine] != 1.0  # its bracket begins higher up
+    end = Judgement.PAUSE if pruner.pauses else Judgement.STOP
+    assert pruner.judge(snapshot, mine) is (Judgement.GO if goes_on else end)
 
 
 def test_a_restarted_trial_is_not_judged_below_where_it_was_promoted_to() -> None:

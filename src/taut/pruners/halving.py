@@ -76,6 +76,9 @@ class _Halving(Pruner):
         return True
 
     def judge(self, snapshot: Snapshot, number: int, since: float = -np.inf) -> Judgement:
+        rungs, last = self._rungs(snapshot), snapshot.curves.last(number)
+        if last is None or _below(rungs, last.s) == _below(rungs, since):
+            return Judgement.GO  # no rung lies between, as with most steps, or it is the last
         ladder = self._ladder(snapshot)
         top = ladder.height(number) - 1
         if top < 0 or top == len(ladder.rungs) - 1 or since >= ladder.rungs[top]:
@@ -84,7 +87,7 @@ class _Halving(Pruner):
             return Judgement.GO
         if self.pauses and ladder.rungs[top] < snapshot.goals.get(number, (0, -np.inf))[1]:
             return Judgement.GO  # it begins again from its start, on its way to where it was promoted to
-        if np.isinf(ladder.loss(np.array([number]), top)).any():
+        if ladder.lost(number, top):
             return Judgement.STOP  # it would wait for ever
         if self._goes_on(snapshot, ladder, number, top):
             return Judgement.GO
@@ -139,13 +142,12 @@ class _Halving(Pruner):
             return False
         peers = self._peers(snapshot, ladder, number, rung)
         merit = _merit(ladder, peers, rung)
-        place = np.flatnonzero(peers == number)
-        if not len(place):
+        place = int(peers.searchsorted(number))
+        if place == len(peers) or peers[place] != number:
             return True  # it has ended, and nobody asks for its sake
-        mine = merit[place[0]]
         if not self.pauses and len(peers) < self.eta:
             return True
-        return int((merit < mine).sum()) < int(len(peers) / self.eta)
+        return int(np.count_nonzero(merit < merit[place])) < int(len(peers) / self.eta)
 
     def _of_rungs(self, snapshot: Snapshot, ladder: Ladder) -> list[int]:
         """Algorithm 2 of ASHA: from the highest rung down, whoever waits there and is among the best."""
@@ -206,17 +208,18 @@ class _Halving(Pruner):
 
     def _peers(self, snapshot: Snapshot, ladder: Ladder, number: int, rung: int) -> NDArray[np.int64]:
         """The trials on the rung that `number` is compared with, itself included."""
-        there = self._on(snapshot, ladder, np.flatnonzero(ladder.heights > rung), rung)
+        there = ladder.heights[: snapshot.size] > rung
         if self.every_bracket:
-            mine = self._group(snapshot, np.array([number]))[0]
-            there = there[self._group(snapshot, there) == mine]
-        return there
+            turns = self._turns(snapshot, snapshot.size)
+            there &= turns[: len(there)] == turns[number]
+        return self._on(snapshot, ladder, there.nonzero()[0], rung)
 
     def _on(
         self, snapshot: Snapshot, ladder: Ladder, numbers: NDArray[np.int64], rung: int
     ) -> NDArray[np.int64]:
         """Those of the trials on a rung that can take one of its places: not whoever failed or gave up right there."""
-        numbers = numbers[numbers < snapshot.size]
+        if not snapshot.counts[State.FAILED] + snapshot.counts[State.PRUNED]:
+            return numbers
         state, ended = snapshot.state[numbers], ladder.heights[numbers] == rung + 1
         gone = (state == State.FAILED) | (self.pauses & (state == State.PRUNED))
         staying: NDArray[np.int64] = numbers[~(gone & ended)]
@@ -234,13 +237,15 @@ class _Halving(Pruner):
 
     def _brackets(self, snapshot: Snapshot) -> list[Bracket]:
         count = len(self._rungs(snapshot))
-        return _brackets(count, self.eta)[: count if self.every_bracket else 1]
+        return _brackets(count, self.eta, self.every_bracket)
 
     def _bracket(self, snapshot: Snapshot, number: int) -> Bracket:
         brackets = self._brackets(snapshot)
         if len(brackets) == 1:
             return brackets[0]
-        return brackets[int(self._group(snapshot, np.array([number]))[0]) % len(brackets)]
+        if self.together:
+            return brackets[int(self._group(snapshot, np.array([number]))[0]) % len(brackets)]
+        return brackets[int(self._turns(snapshot, number)[number])]
 
     def _group(self, snapshot: Snapshot, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """(k,) which trials are compared: their cohort, or their bracket."""
@@ -249,8 +254,12 @@ class _Halving(Pruner):
             ends = np.cumsum([bracket.size for bracket in brackets])
             rounds, place = np.divmod(numbers, ends[-1])
             return np.asarray(rounds * len(brackets) + np.searchsorted(ends, place, side="right"))
-        room = 1 << max(int(numbers.max(initial=0)), 63).bit_length()
-        return _turns(trial_seed(snapshot.definition.seed, 0), tuple(brackets), room)[numbers]
+        return self._turns(snapshot, int(numbers.max(initial=0)))[numbers]
+
+    def _turns(self, snapshot: Snapshot, highest: int) -> NDArray[np.int64]:
+        """The bracket of each trial, at least up to the `highest`, where they take turns."""
+        room = 1 << max(highest, 63).bit_length()
+        return _turns(snapshot.definition.seed, len(self._rungs(snapshot)), self.eta, room)
 
     def _members(self, snapshot: Snapshot, group: int) -> NDArray[np.int64]:
         """The numbers of a cohort's trials."""
@@ -342,24 +351,35 @@ class HyperbandPruner(_Halving):
 
 
 @functools.lru_cache(maxsize=64)
-def _brackets(rungs: int, eta: float) -> list[Bracket]:
-    """From the one that begins lowest to the one whose trials run to the end (Hyperband, algorithm 1, line 3)."""
+def _brackets(rungs: int, eta: float, every: bool = True) -> list[Bracket]:
+    """From the one that begins lowest to the one whose trials run to the end (Hyperband, algorithm 1, line 3).
+
+    every: all of them, or the first alone.
+    """
     most = rungs - 1
-    return [Bracket(most - s, math.ceil((most + 1) / (s + 1) * eta**s - 1e-9)) for s in range(most, -1, -1)]
+    found = [Bracket(most - s, math.ceil((most + 1) / (s + 1) * eta**s - 1e-9)) for s in range(most, -1, -1)]
+    return found if every else found[:1]
 
 
 @functools.lru_cache(maxsize=64)
-def _turns(seed: int, brackets: tuple[Bracket, ...], count: int) -> NDArray[np.int64]:
+def _turns(seed: int, rungs: int, eta: float, count: int) -> NDArray[np.int64]:
     """(count,) the bracket of each trial: they take turns, in proportion to their sizes."""
-    share = np.cumsum([bracket.size for bracket in brackets])
-    even = (seed / 2**31 + np.arange(count) * _GOLDEN) % 1.0
-    turns = np.minimum(np.searchsorted(share / share[-1], even, side="right"), len(brackets) - 1)
+    share = np.cumsum([bracket.size for bracket in _brackets(rungs, eta)])
+    even = (trial_seed(seed, 0) / 2**31 + np.arange(count) * _GOLDEN) % 1.0
+    turns = np.minimum(np.searchsorted(share / share[-1], even, side="right"), len(share) - 1)
     turns.flags.writeable = False
     return turns
 
 
+def _below(rungs: list[float], step: float) -> int:
+    """How many rungs a step has come to, the last one, on which nobody is compared, left out."""
+    return bisect.bisect_right(rungs, step, 0, len(rungs) - 1)
+
+
 def _merit(ladder: Ladder, numbers: NDArray[np.int64], rung: int) -> Floats:
     loss = ladder.loss(numbers, rung)
+    if ladder.plain:
+        return loss[:, 0]
     told = ~np.isnan(loss).all(axis=0)  # an objective that nobody tells before the end compares nobody
     return standing(loss[:, told] if told.any() else loss, ladder.slacks(rung)[numbers])
 

@@ -9,7 +9,7 @@ from taut.definition import Method
 from taut.errors import InputError, nearest
 from taut.pruners.base import Pruner
 
-__all__ = ["make", "names"]
+__all__ = ["FOREIGN", "make", "names"]
 
 _BUILT_IN = {
     "asha": "taut.pruners.halving:AshaPruner",
@@ -26,6 +26,9 @@ _BUILT_IN = {
     "threshold": "taut.pruners.threshold:ThresholdPruner",
 }
 
+FOREIGN = "optuna:"
+"""Begins the names of pruners that are written for Optuna: ``optuna:WilcoxonPruner``, ``optuna:package.module:Class``."""
+
 
 def names() -> list[str]:
     """Every method that `[pruner] method` may name."""
@@ -34,6 +37,19 @@ def names() -> list[str]:
 
 def make(method: Method) -> Pruner:
     """The pruner that `[pruner]` asks for. Raises `InputError` for an unknown method or option."""
+    if method.method.startswith(FOREIGN):
+        try:
+            foreign = importlib.import_module("taut.integrations.optuna.foreign_pruner")
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "optuna":
+                raise
+            raise InputError(
+                f"{method.method!r} is a pruner of Optuna, which is not there; install it where taut is: "
+                "pip install 'taut[optuna]'",
+                ("pruner", "method"),
+            ) from None
+        theirs: Pruner = foreign.make(method)
+        return theirs
     target = _BUILT_IN.get(method.method) or _outside().get(method.method)
     if target is None:
         raise InputError(

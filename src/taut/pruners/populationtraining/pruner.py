@@ -122,7 +122,7 @@ class PopulationPruner(Pruner):
             return Judgement.GO  # nothing new, or nothing above
         if steps[top] < snapshot.goals.get(number, (0, -np.inf))[1]:
             return Judgement.GO  # it descends from there, or begins again on its way to where it was
-        if np.isinf(ladder.loss(np.array([number]), top)).any():
+        if ladder.lost(number, top):
             return Judgement.STOP
         return Judgement.GO if self._passes(snapshot, number, top) else Judgement.PAUSE
 
