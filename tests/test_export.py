@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from taut.curves import Reports
 from taut.errors import InputError, StudyError
 from taut.export import csv_text, export
-from taut.snapshot import Reports
 from taut.trial import TrialRecord
 
 START = 1767225600.0  # 2026-01-01, midnight UTC
@@ -295,7 +295,10 @@ def test_a_dangling_link_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("to", "name", "message"),
     [
-        ("optuna", "t", "to: export to Optuna comes later; use csv, parquet or sqlite"),
+        (
+            *("optuna", "t"),
+            "to: a study for Optuna is more than its trials; write it with `taut export --to optuna`, or taut.integrations.optuna.export_study",
+        ),
         (
             *("sqlit", "t"),
             "to: 'sqlit' is not a format of export; use csv, parquet or sqlite; did you mean 'sqlite'?",

@@ -1,4 +1,4 @@
-"""A study's trials as a table for other programs: CSV, Parquet or SQLite.
+"""A study's trials as a table for other programs: CSV, Parquet or SQLite. (For Optuna: `taut.integrations.optuna`.)
 
     csv        for spreadsheets and everything else; one row for each trial
     parquet    the same columns with their types; needs pyarrow
@@ -25,11 +25,11 @@ from urllib.parse import quote
 
 import numpy as np
 
+from taut.curves import Reports
 from taut.errors import InputError, StudyError, nearest
-from taut.snapshot import Reports
 from taut.trial import TrialRecord
 
-__all__ = ["FORMATS", "csv_text", "export"]
+__all__ = ["FORMATS", "csv_text", "export", "place", "whole"]
 
 FORMATS = ("csv", "parquet", "sqlite")
 
@@ -57,16 +57,14 @@ def export(
     """
     path = Path(path)
     if to == "optuna":
-        raise InputError("export to Optuna comes later; use csv, parquet or sqlite", ("to",))
+        raise InputError(
+            "a study for Optuna is more than its trials; write it with `taut export --to optuna`, or taut.integrations.optuna.export_study",
+            ("to",),
+        )
     if to not in FORMATS:
         allowed = f"use {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise InputError(f"{to!r} is not a format of export; {allowed}{nearest(to, FORMATS)}", ("to",))
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; give the name of a file, such as {path / f'trials.{to}'}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is not a directory; make it first, or choose another path")
-    if os.path.lexists(path) and not overwrite:
-        raise _taken(path)
+    place(path, overwrite, f"trials.{to}")
     if to == "parquet":
         arrow, parquet = _pyarrow()
 
@@ -78,11 +76,21 @@ def export(
         else:
             _write_sqlite(records, draft, reports)
 
-    _whole(path, write, overwrite)
+    whole(path, write, overwrite)
     return path
 
 
-def _whole(path: Path, write: Callable[[Path], None], overwrite: bool) -> None:
+def place(path: Path, overwrite: bool, example: str = "study.db") -> None:
+    """Raise `InputError` if no file can be written to `path`."""
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; give the name of a file, such as {path / example}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is not a directory; make it first, or choose another path")
+    if os.path.lexists(path) and not overwrite:
+        raise _taken(path)
+
+
+def whole(path: Path, write: Callable[[Path], None], overwrite: bool) -> None:
     """Have `write` make a file, and give it the name `path` once it is on the disk."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

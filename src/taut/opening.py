@@ -119,7 +119,9 @@ def make_sampler(definition: Definition, space: Space) -> Sampler:
 
 
 def _found_out(wanted: Definition, now: Definition) -> dict[str, Any]:
-    """The space that is wanted, with what trials have asked for by now."""
+    """The space that is wanted, with what trials have asked for by now; one that is left out stays as it is."""
+    if not wanted.space:
+        return now.space
     asked = {name: form for name, form in now.space.items() if form.get("asked") and name not in wanted.space}
     return {**wanted.space, **asked} if asked else wanted.space
 

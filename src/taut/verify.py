@@ -49,11 +49,12 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What a replay found: suggestions derived, trials that were imported and so never suggested here, suggestions that differ, attempts that two workers started both
+    """What a replay found: suggestions derived, judgements of the pruner derived, trials that were imported and so never suggested here, suggestions that differ, attempts that two workers started both
     (claims rule that out, where they work), damaged and torn lines.
     """
 
     suggestions: int
+    judgements: int
     imported: int
     differences: list[Difference]
     doubled: list[str]
@@ -87,7 +88,13 @@ def verify(directory: Path, make: Callable[[Definition, Space], Proposals]) -> V
     differences = [difference for writer in logs for difference in replay.writer(writer)]
     differences.sort(key=lambda difference: (difference.number, difference.attempt))
     return Verification(
-        replay.suggestions, replay.imported, differences, _doubled(logs), journal.problems, journal.torn()
+        replay.suggestions,
+        replay.judgements,
+        replay.imported,
+        differences,
+        _doubled(logs),
+        journal.problems,
+        journal.torn(),
     )
 
 
@@ -120,7 +127,7 @@ class _Replay:
         ]
         self._blank = [Snapshot(definition) for definition in revisions]
         self._logs = logs
-        self.suggestions = self.imported = 0
+        self.suggestions = self.judgements = self.imported = 0
         self._first: dict[int, Started] = {}
         self._settled: dict[int, list[dict[str, Any]]] = {}
         for log in logs.values():
@@ -144,7 +151,10 @@ class _Replay:
             if isinstance(event, Started) and isinstance(event.i, Origin):
                 self.imported += 1
                 continue
-            self.suggestions += 1
+            if isinstance(event, Judged):
+                self.judgements += 1
+            else:
+                self.suggestions += 1
             if isinstance(event.seen, list):
                 if known is None:
                     known = Snapshot(self._revisions[0])

@@ -9,7 +9,21 @@ from cli_home import Home
 
 import taut
 
-COMMANDS = ["init", "run", "worker", "sample", "status", "best", "trials", "verify", "export", "doctor"]
+COMMANDS = [
+    "init",
+    "run",
+    "worker",
+    "sample",
+    "status",
+    "best",
+    "trials",
+    "report",
+    "verify",
+    "export",
+    "import",
+    "dashboard",
+    "doctor",
+]
 
 HELP = """\
 Usage: taut [OPTIONS] COMMAND [ARGS]...
@@ -23,16 +37,19 @@ Options:
   -h, --help  Show this message and exit.
 
 Commands:
-  init    Write a commented study.toml to start from.
-  run     Run a study to its end, or go on with one.
-  worker  One more worker for a study; start as many as you like.
-  sample  Print the I-th independent sample: for plain job arrays.
-  status  What a study has done so far.
-  best    The best trial, or the front of several objectives.
-  trials  All trials, one line for each.
-  verify  Derive every suggestion again, and check every record.
-  export  Write the trials as CSV, Parquet or SQLite.
-  doctor  What this machine and file system can do for a study.
+  init       Write a commented study.toml to start from.
+  run        Run a study to its end, or go on with one.
+  worker     One more worker for a study; start as many as you like.
+  sample     Print the I-th independent sample: for plain job arrays.
+  status     What a study has done so far.
+  best       The best trial, or the front of several objectives.
+  trials     All trials, one line for each.
+  report     Write a study as one HTML page, with figures and costs.
+  verify     Derive every suggestion again, and check every record.
+  export     Write the trials as CSV, Parquet or SQLite, or for Optuna.
+  import     Read a study of Optuna.
+  dashboard  Show the live study in optuna-dashboard.
+  doctor     What this machine and file system can do for a study.
 """
 
 

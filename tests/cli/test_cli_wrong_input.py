@@ -9,6 +9,8 @@ from typing import NamedTuple
 import pytest
 from cli_home import Home, Said
 
+from taut.cli import _COMMANDS
+
 
 def usage(command: str, form: str, problem: str) -> str:
     name = f"taut {command}".rstrip()
@@ -32,6 +34,7 @@ class Answer(NamedTuple):
     after: list[tuple[str, int, int, str]]
 
 
+THERE = ", ".join(_COMMANDS)  # `test_cli_help.py` has them one by one
 X_LINE = "x = { uniform = [0, 1], start = 0.5 }"
 
 WRONG = [
@@ -40,8 +43,7 @@ WRONG = [
         usage(
             "",
             "[OPTIONS] COMMAND [ARGS]...",
-            "no command 'rnu'; did you mean 'run'?; there are: init, run, worker, sample, "
-            "status, best, trials, verify, export, doctor",
+            f"no command 'rnu'; did you mean 'run'?; there are: {THERE}",
         ),
     ),
     Wrong(
@@ -49,8 +51,7 @@ WRONG = [
         usage(
             "",
             "[OPTIONS] COMMAND [ARGS]...",
-            "no command 'frobnicate'; there are: init, run, worker, sample, status, best, "
-            "trials, verify, export, doctor",
+            f"no command 'frobnicate'; there are: {THERE}",
         ),
     ),
     Wrong(
@@ -264,8 +265,8 @@ WRONG = [
         done=True,
     ),
     Wrong(
-        "export study.toml --to optuna",
-        "taut: --to: export to Optuna comes later; use csv, parquet or sqlite",
+        "export study.toml demo.txt --to optuna",
+        "taut: path: demo.txt does not say which of Optuna's storages it is to be; let it end in .db for SQLite, or in .journal for a journal file",
         done=True,
     ),
     Wrong(

@@ -50,3 +50,13 @@ def test_few_trials_tell_nothing(rows: int) -> None:
     space = SPACES[0]
     codes = space.quantile(np.full((rows, len(space)), 0.9))
     assert branches(dict(zip(space.searched, space.columns, strict=True)), codes) == {}
+
+
+@pytest.mark.parametrize("name", ["a-b", "lambda", "model.if", "many"])
+def test_what_no_expression_can_say_is_no_condition(name: str) -> None:
+    values = list(range(400)) if name == "many" else [0, 1]
+    columns = {name: choice(values), "x": uniform(0, 1)}
+    codes = np.array([[float(i), 0.5 if i == 0 else np.nan] for i in range(len(values))])
+    found = branches(columns, codes)
+    assert found == {}
+    assert Space({k: type(p)(*p.arguments(), when=found.get(k)) for k, p in columns.items()})

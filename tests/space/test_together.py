@@ -19,7 +19,7 @@ SPACE = taut.Space(
     }
 )
 UNIT = np.random.default_rng(0).random((2000, len(SPACE)))
-UNIT[:2] = 0.0, 1.0
+UNIT[0], UNIT[1] = 0.0, 1.0
 
 
 def test_each_column_is_as_its_parameter_alone_would_have_it() -> None:

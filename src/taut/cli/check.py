@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from taut.cli.common import locate, open_study
+from taut.cli.common import gpu_hours, locate, needs_optuna, open_study
 from taut.errors import InputError
+from taut.study import Study
 
 __all__ = ["doctor", "export", "verify"]
 
@@ -31,9 +32,13 @@ def verify(study: str) -> int:
     for text in result.doubled:
         click.echo(f"doubled  {text}: the file system did not keep claims apart (see taut doctor)")
     if not result.differences:
-        click.echo(f"all {result.suggestions} suggestions reproduced")
+        also = f" and {result.judgements} judgements of the pruner" if result.judgements else ""
+        imported = f"; {result.imported} trials were imported, and not chosen here" if result.imported else ""
+        click.echo(f"all {result.suggestions} suggestions{also} reproduced{imported}")
     else:
-        click.echo(f"{len(result.differences)} of {result.suggestions} suggestions differ, the first:")
+        click.echo(
+            f"{len(result.differences)} of {result.suggestions + result.judgements} decisions differ, the first:"
+        )
         click.echo(str(result.differences[0]))
     return 0 if result.good else 1
 
@@ -41,16 +46,22 @@ def verify(study: str) -> int:
 @click.command(epilog="Example:  taut export runs/lora --to parquet trials.parquet")
 @click.argument("study")
 @click.argument("path", required=False, type=click.Path())
-@click.option("--to", "form", required=True, help="csv, parquet or sqlite.")
+@click.option("--to", "form", required=True, help="csv, parquet, sqlite or optuna.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def export(study: str, path: str | None, form: str, force: bool) -> None:
-    """Write the trials of STUDY to PATH (default: NAME.csv, .parquet or .sqlite in this directory)."""
+    """Write the trials of STUDY to PATH (default: NAME.csv, .parquet or .sqlite in this directory).
+
+    For Optuna, PATH ends in .db (SQLite, the default) or .journal (a journal file); what it cannot hold is said.
+    """
     from taut.export import export as write
 
     opened = open_study(study)
+    if form == "optuna":
+        _to_optuna(opened, locate(study), path or f"{opened.definition.name}.db", force)
+        return
     target = Path(path or f"{opened.definition.name}.{form}")
     snapshot = opened.snapshot
-    reports = {metric: snapshot.reports(metric) for metric in snapshot.reported}
+    reports = {metric: snapshot.curves.reports(metric) for metric in snapshot.curves.metrics}
     if target.exists() and not force:
         raise InputError(f"{target} exists; give another name, or replace it with --force")
     try:
@@ -58,6 +69,17 @@ def export(study: str, path: str | None, form: str, force: bool) -> None:
     except InputError as error:
         raise InputError(error.message, ("--to",) if error.at == ("to",) else ()) from None
     click.echo(f"{len(opened.trials)} trials written to {written}")
+
+
+def _to_optuna(study: Study, folder: Path, path: str, force: bool) -> None:
+    with needs_optuna():
+        from taut.integrations.optuna.writing import export_study
+
+        seconds = {n: 3600.0 * hours for n, hours in gpu_hours(study, folder).items()}
+        written, said = export_study(study.snapshot, path, overwrite=force, gpu_seconds=seconds)
+    click.echo(f"{len(study.trials)} trials written to {written}")
+    for text in said:
+        click.echo(f"note: {text}")
 
 
 @click.command(epilog="Example:  taut doctor runs/lora --nodes 2")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ from taut.study import Study
 __all__ = [
     "CODE",
     "based",
+    "gpu_hours",
     "is_frozen",
     "locate",
     "metrics_text",
+    "needs_optuna",
     "not_toml",
     "open_study",
     "place",
@@ -78,6 +82,30 @@ def warm_start_text(definition: Definition) -> str | None:
     """One line on the earlier studies that inform this one; None if there are none."""
     summaries = "; ".join(each.summary for each in definition.warm_start)
     return f"warm start: {summaries}" if summaries else None
+
+
+def gpu_hours(study: Study, folder: Path) -> dict[int, float]:
+    """GPU-hours of each trial that ran in jobs with GPUs."""
+    if not (folder / "slurm").is_dir():
+        return {}
+    from taut.cli import jobs
+
+    return jobs.gpu_hours(study, folder)
+
+
+@contextlib.contextmanager
+def needs_optuna(extra: str = "optuna") -> Iterator[None]:
+    """Say how to get Optuna, and what is its own, where that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("optuna", "optuna_dashboard"):
+            raise
+        raise InputError(
+            f"this needs {missing.replace('_', '-')}, which is not installed where taut is: "
+            f"pip install 'taut[{extra}]'"
+        ) from None
 
 
 def value_text(value: Any) -> str:

@@ -143,10 +143,14 @@ def _saved_text(found: Savings, hours: bool) -> str | None:
         part = f"{found.net / found.full:.0%}"
         text = f"saved about {_cost(found.net, hours)} of {_cost(found.full, hours)} ({part}): {early}"
     if found.equivalents:
-        text += f"; what ran equals {found.equivalents:.3g} whole trials"
+        text += f"; what ran equals {_whole(found.equivalents)} whole trials"
     if found.repeated > 0.0:
         text += f"; {_cost(found.repeated, hours)} repeated for want of checkpoints"
     return text
+
+
+def _whole(count: float) -> str:
+    return f"{count:.3g}" if count < 1000 else f"{count:.0f}"
 
 
 def _cost(seconds: float, hours: bool) -> str:

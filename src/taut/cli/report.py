@@ -164,7 +164,7 @@ def _verified(folder: Path) -> str:
     result = replay(folder, make_proposals)
     if result.good:
         return f"yes: all {result.suggestions} suggestions came out again, and no record is damaged"
-    differing = f"{len(result.differences)} of {result.suggestions} suggestions differ"
+    differing = f"{len(result.differences)} of {result.suggestions + result.judgements} decisions differ"
     return f"NO: {differing}, {len(result.damaged)} damaged records, {len(result.doubled)} doubled attempts"
 
 

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from taut.cli import fronts, pruning
-from taut.cli.common import locate, metrics_text, open_study, value_text, warm_start_text
+from taut.cli.common import gpu_hours, locate, metrics_text, open_study, value_text, warm_start_text
 from taut.cli.progress import last_line
 from taut.duration import in_words
 from taut.errors import InputError
@@ -165,7 +165,7 @@ def trials(study: str, as_json: bool, as_csv: bool, errors: bool) -> None:
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other; give one of them")
     opened = open_study(study)
-    records, hours = list(opened.trials), _gpu_hours(opened, locate(study))
+    records, hours = list(opened.trials), gpu_hours(opened, locate(study))
     if as_json:
         plain = [msgspec.to_builtins(record) for record in records]
         for each in plain:
@@ -178,14 +178,6 @@ def trials(study: str, as_json: bool, as_csv: bool, errors: bool) -> None:
         click.echo(csv_text(records, hours), nl=False)
     else:
         _table(records, errors, hours)
-
-
-def _gpu_hours(study: Study, folder: Path) -> dict[int, float]:
-    if not (folder / "slurm").is_dir():
-        return {}
-    from taut.cli import jobs
-
-    return jobs.gpu_hours(study, folder)
 
 
 def _table(records: Sequence[TrialRecord], errors: bool, hours: Mapping[int, float]) -> None:

@@ -91,7 +91,7 @@ class Geometry:
 
     def codes(self, unit: Floats) -> Floats:
         """Codes of points of the cube; NaN where a parameter is inactive."""
-        return self.space.decode(np.clip(unit, 0.0, 1.0))
+        return self.space.decode(np.minimum(np.maximum(unit, 0.0), 1.0))  # quicker than `clip`
 
     def drawn(self, rng: np.random.Generator) -> Floats:
         """(d,) a point drawn from the priors, with a value for every parameter, whatever its condition."""

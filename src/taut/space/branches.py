@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from taut.errors import InputError
+from taut.space.expression import Expression
 from taut.space.integers import Whole
 from taut.space.levels import Levels
 from taut.space.parameter import Searched
@@ -24,7 +26,8 @@ def branches(columns: Mapping[str, Searched], codes: Floats) -> dict[str, str]:
     columns: in the order in which they are asked for. codes: (n, d), a row for each trial; NaN where it lacks a parameter.
 
     A choice is believed before a number, as it takes less to explain; a value that no trial has had leaves a parameter in. What two
-    values explain together is not found: such a parameter has no condition.
+    values explain together is not found: such a parameter has no condition. Nor has one whose explanation no expression can say, as it
+    would name ``a-b`` or ``lambda``, or list hundreds of values.
     """
     there, names = ~np.isnan(codes), list(columns)
     found: dict[str, str] = {}
@@ -32,7 +35,7 @@ def branches(columns: Mapping[str, Searched], codes: Floats) -> dict[str, str]:
         for kind in (Levels, Whole):
             candidates = [i for i in range(j) if isinstance(columns[names[i]], kind)]
             texts = (_condition(names[i], columns[names[i]], codes[:, i], there[:, j]) for i in candidates)
-            text = next((text for text in texts if text is not None), None)
+            text = next((text for text in texts if text is not None and _can_be_said(text)), None)
             if text is not None:
                 found[names[j]] = text
                 break
@@ -54,6 +57,13 @@ def _condition(name: str, parameter: Searched, codes: Floats, present: Bools) ->
     if lacking[-1] < having[0]:
         return f"{name} > {int(lacking[-1])}"
     return f"{name} < {int(lacking[0])}" if having[-1] < lacking[0] else None
+
+
+def _can_be_said(text: str) -> bool:
+    try:
+        return len(Expression.parse(text).names) == 1 and "-" not in text.split()[0]
+    except InputError:
+        return False
 
 
 def _always(name: str, parameter: Searched) -> str:

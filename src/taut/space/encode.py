@@ -22,6 +22,8 @@ _ABSENT: Any = object()
 
 def params_of(conditions: Conditions, codes: Floats) -> list[dict[str, Any]]:
     """One dict for each row, made column by column; what is inactive is left out."""
+    if not conditions.parameters:  # nobody has asked for anything yet
+        return [{} for _ in codes]
     gaps = np.isnan(codes)
     partial: list[bool] = np.any(gaps, axis=0).tolist()
     listed = codes.T.tolist()

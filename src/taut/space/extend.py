@@ -48,8 +48,8 @@ def _change(new: Parameter, old: Parameter) -> str | None:
         same = Expression.parse(new.source) == Expression.parse(old.source)
         return None if same else f"it was {old.source!r} and would be {new.source!r}"
     assert isinstance(new, Searched) and isinstance(old, Searched)
-    if new.asked and old.asked:
-        return new.narrower(old)  # its condition was read off the trials, and may be again
+    if old.asked:  # its condition was read off the trials, and may be again; or somebody states it
+        return new.narrower(old)
     if (new.when is None) != (old.when is None) or (
         new.when is not None
         and old.when is not None

@@ -31,7 +31,7 @@ def pruning(
         raise table.error(
             'no method is given; a [pruner] has one; write, for instance, method = "asha"', "method"
         )
-    if method is not None and known is not None:
+    if method is not None and known is not None and not method.startswith("optuna:"):
         table.one_of("method", sorted(known))
     options = {name: value for name, value in table.values.items() if name not in ("method", "fidelity")}
     return Method(method or "asha", plain(options, table.at)), fidelity

@@ -42,8 +42,13 @@ def parameter(distribution: BaseDistribution, when: str | None = None) -> Search
 
 def hull(one: BaseDistribution, other: BaseDistribution) -> BaseDistribution:
     """A distribution that has the values of both, which Optuna holds to be compatible: only their ranges may differ."""
-    if one == other or isinstance(one, CategoricalDistribution):
+    if one == other:
         return one
+    if isinstance(one, CategoricalDistribution):
+        assert isinstance(other, CategoricalDistribution)
+        return CategoricalDistribution(
+            [*one.choices, *(each for each in other.choices if each not in one.choices)]
+        )
     assert isinstance(one, FloatDistribution | IntDistribution)
     low, high = min(one.low, other.low), max(one.high, other.high)  # type: ignore[attr-defined]
     aligned = one.step == other.step and one.low == other.low  # type: ignore[attr-defined]

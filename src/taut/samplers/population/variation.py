@@ -46,9 +46,10 @@ def crossed(geometry: Geometry, one: Genes, other: Genes, eta: float, rng: np.ra
     unit = np.where(one.known, one.unit, other.unit)
     draws = rng.random((3, geometry.d))
     mixed, below, u = one.known & other.known & (draws[0] < 0.5), draws[1] < 0.5, draws[2]
-    inherited = geometry.choices[(mixed & below)[geometry.choices]]
-    unit[inherited] = other.unit[inherited]
-    mixed[geometry.choices] = False
+    if len(geometry.choices):
+        inherited = geometry.choices[(mixed & below)[geometry.choices]]
+        unit[inherited] = other.unit[inherited]
+        mixed[geometry.choices] = False
     j = np.flatnonzero(mixed & (np.abs(one.unit - other.unit) > _EQUAL))
     below, u = below[j], u[j]
     low, high = np.minimum(one.unit[j], other.unit[j]), np.maximum(one.unit[j], other.unit[j])
@@ -90,7 +91,7 @@ def _moved(
     share = np.where(down, 2.0 * draws, 2.0 * (1.0 - draws))
     step = 1.0 - (share + (1.0 - share) * (1.0 - room) ** (eta + 1.0)) ** (1.0 / (eta + 1.0))
     unit[j] = np.where(down, y - step, y + step)
-    for k, column in enumerate(j.tolist()):
+    for k, column in enumerate(j.tolist() if geometry.middles else ()):
         middles = geometry.middles.get(column)
         if middles is None:
             continue
