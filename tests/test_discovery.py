@@ -266,6 +266,17 @@ def test_one_name_is_of_one_kind() -> None:
     assert "asked for as uniform and is now asked for as uniform_int" in (study.trials[1].error or "")
 
 
+def test_a_trial_asks_for_one_kind_under_one_name() -> None:
+    """As in Optuna: another range gives the value that there is, and another kind is an error."""
+    study = taut.Study(None, minimize="value", sampler="random")
+    study.run(lambda trial: trial.suggest_float("x", 0, 1) == trial.suggest_float("x", 5, 9), trials=1)
+    assert study.trials[0].values == {"value": 1.0}
+    study.run(lambda trial: trial.suggest_float("x", 0, 1) + trial.suggest_int("x", 5, 9), trials=2)
+    assert "x: this trial has asked for it as uniform and now asks for it as uniform_int" in str(
+        study.trials[1].error
+    )
+
+
 def test_a_grid_has_to_know_its_space() -> None:
     with pytest.raises(InputError, match="has to know its space beforehand"):
         taut.Study(None, minimize="value", sampler={"method": "grid", "resolution": 3})
@@ -275,3 +286,22 @@ def test_a_study_is_opened_again_with_what_it_found_out(tmp_path: Path) -> None:
     taut.Study(tmp_path / "s", minimize="value", sampler="random").run(branching, trials=3).close()
     again = taut.Study(tmp_path / "s", minimize="value", sampler="tpe").run(branching, trials=6)
     whole(again, 6)
+
+
+def test_who_looked_before_another_began_joins_it_with_a_budget_of_its_own(tmp_path: Path) -> None:
+    """As workers of an array that start together: none had seen the study of another when it opened its own."""
+
+    def objective(trial: taut.Trial) -> float:
+        kind = trial.suggest_categorical("kind", ["a", "b"])
+        return trial.suggest_float(f"x_{kind}", 0.0, 1.0)
+
+    first, second = (taut.Study(tmp_path / "s", minimize="value", sampler="random", seed=1) for _ in range(2))
+    first.run(objective, trials=5)
+    second.run(objective, trials=8)
+    assert [trial.state for trial in second.trials] == ["complete"] * 8
+    assert verify(tmp_path / "s", make_proposals).good
+
+    other = taut.Study(tmp_path / "t", minimize="value", sampler="random", seed=1)
+    taut.Study(tmp_path / "t", minimize="value", sampler="random", seed=2).run(objective, trials=1)
+    with pytest.raises(taut.StudyError, match="different study"):
+        other.run(objective, trials=1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import taut
 from taut.claims import Claims
 from taut.errors import LogError
 from taut.events import Closed, Event, Finished, Released, encode
@@ -177,11 +178,30 @@ def test_a_deleted_log_is_noticed_within_a_second_and_by_every_flush(
     writer.append([event(0)], durable=False)
     writer.path.unlink()
     writer.append([event(1)], durable=False)  # it was there a moment ago
+    with monkeypatch.context() as later:
+        later.setattr("taut.log._LOOK", 0.0)
+        with pytest.raises(LogError, match="deleted"):
+            writer.append([event(2)], durable=False)
     with pytest.raises(LogError, match="deleted"):
         writer.flush()
-    monkeypatch.setattr("taut.log._LOOK", 0.0)
-    with pytest.raises(LogError, match="deleted"):
+    with pytest.raises(LogError, match="deleted"):  # at once: the flush may have been another thread's
         writer.append([event(2)], durable=False)
+
+
+def test_a_deleted_log_is_noticed_while_another_thread_flushes(tmp_path: Path) -> None:
+    study = taut.Study(tmp_path / "s", taut.Space(x=taut.uniform(0, 1)), minimize="f", sampler="random")
+    ran = 0
+
+    def deletes(x: float) -> float:
+        nonlocal ran
+        ran += 1
+        if ran == 200:
+            next((tmp_path / "s" / "log").iterdir()).unlink()
+        return x
+
+    with pytest.raises(LogError, match="deleted"):
+        study.run(deletes, trials=20_000)
+    assert ran < 10_000
 
 
 def test_close_is_the_last_line_and_safe_twice(tmp_path: Path) -> None:

@@ -33,3 +33,14 @@ def test_a_single_slow_trial_moves_the_mean_by_a_twentieth() -> None:
     pace.ran(1.0)
     pace.ran(-3.0)  # the clock was set back
     assert pace.length == pytest.approx(0.95)
+
+
+def test_the_next_trial_stands_ready_only_where_trials_are_tiny_and_chosen_quickly() -> None:
+    """What a model takes long to choose is not chosen earlier than it must be: it would know less."""
+    for between, hasty in ((0.001, True), (0.02, False)):
+        pace = Pace(0.0)
+        for k in range(1, 40):
+            assert not pace.hasty or k > 32
+            pace.ran(0.0005)
+            pace.ended(1, k * between)
+        assert pace.hasty is hasty

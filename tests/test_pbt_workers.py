@@ -159,4 +159,4 @@ def test_a_command_is_a_member_as_well(tmp_path: Path) -> None:
     assert "pbt: 5 members" in status and "gave up their places to copies of better ones" in status
     rows = json.loads(run(tmp_path, "trials", str(folder), "--json"))
     assert {row["number"] for row in rows if row["parent"] is not None} == set(range(5, len(rows)))
-    assert "suggestions reproduced" in run(tmp_path, "verify", str(folder))
+    assert "judgements of the pruner reproduced" in run(tmp_path, "verify", str(folder))

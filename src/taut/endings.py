@@ -20,9 +20,8 @@ class Ended(msgspec.Struct, frozen=True):
     attempt: int
     verdict: Verdict
     aimed: bool = False  # whether it has looked up to which step it was to run
-    took: float | None = (
-        None  # seconds that the objective ran, where that is known; it may have stood ready before
-    )
+    took: float | None = None  # seconds that the objective ran, where that is known
+    ahead: bool = False  # whether it stood ready before, behind another one
 
 
 def ordered(snapshot: Snapshot, number: int, attempt: int) -> str | None:

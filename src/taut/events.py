@@ -183,7 +183,10 @@ class Judged(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="judged")
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="finished"):
-    """Attempt `a` of trial `n` came to its end: `y` holds its metrics, or `error` says why there are none."""
+    """Attempt `a` of trial `n` came to its end: `y` holds its metrics, or `error` says why there are none.
+
+    `had` is how many seconds it ran, where that is less than since its start: it stood ready in a process that had another one before it.
+    """
 
     n: int
     a: int
@@ -191,6 +194,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="finish
     y: dict[str, float | None]
     t: float
     error: str | msgspec.UnsetType = msgspec.UNSET
+    had: float | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 

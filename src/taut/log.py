@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import sys
 import threading
@@ -74,7 +75,7 @@ class LogWriter:
             ) from error
         self.path = folder / f"{self.number:04d}.jsonl"
         self._failed = False
-        self._looked = 0.0  # when the file was last seen to be there
+        self._looked = -math.inf  # when the file was last seen to be there
         self._unsure: OSError | None = None  # why a flush failed
         self._guard = threading.RLock()
 
@@ -111,11 +112,14 @@ class LogWriter:
             self.flush()
 
     def _check_there(self) -> None:
-        self._looked = time.monotonic()
         if not os.fstat(self._fd).st_nlink:
+            self._looked = (
+                -math.inf
+            )  # whoever writes next is told as well: nobody hears a flush behind the worker
             raise LogError(
                 f"{self.path}: this log was deleted; what was just told is NOT recorded: open the study again"
             )
+        self._looked = time.monotonic()
 
     def _cut(self) -> None:
         """After a failed write, end the file behind its last whole line: others may have read that far."""

@@ -10,6 +10,7 @@ _BLOCK_TIME = 0.25  # seconds of work that a block of claimed numbers should hol
 _LARGEST_BLOCK = 256
 _TINY = 0.002  # seconds
 _ENOUGH = 32  # trials, before one is taken for tiny that has not begun
+_QUICK = 0.005  # seconds from one end to the next: far longer, and what takes time is to choose trials, not to hand them out
 _WEIGHT = 0.05  # of the latest trial in a mean
 
 
@@ -47,8 +48,12 @@ class Pace:
 
     @property
     def hasty(self) -> bool:
-        """Whether the next trial, too, will be so tiny that to wait for its turn costs it nothing."""
-        return self._ran >= _ENOUGH and self.tiny
+        """Whether the next trial, too, will be so tiny that to wait for its turn costs it nothing, and is chosen so quickly that it helps.
+
+        Where a model chooses, it would only know less: of each trial ahead it has not heard.
+        """
+        quick = self.between <= max(self.length, _QUICK)
+        return self._ran >= _ENOUGH and self.tiny and quick
 
     @property
     def block(self) -> float:

@@ -38,14 +38,16 @@ class Desk(Protocol):
     def trial_directory(self, number: int) -> str | None: ...
 
 
+_NEVER = -1, -math.inf, 0, -math.inf
+
+
 class Referee:
     """Judges the trials that run in this process."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._asked: dict[
-            int, tuple[int, float]
-        ] = {}  # by trial: an attempt, and the step at which it was judged
+        # By trial, when it was judged last: the attempt, the step, of how many objectives there, since which step.
+        self._asked: dict[int, tuple[int, float, int, float]] = {}
 
     def judge(self, number: int, attempt: int) -> Judgement:
         """Whether a trial that runs here goes on; anything else is written down."""
@@ -60,10 +62,17 @@ class Referee:
         last = snapshot.curves.last(number)
         if last is None or last.a != attempt:
             return Judgement.GO
-        before = self._asked.get(number)
-        since = before[1] if before is not None and before[0] == attempt else -math.inf
+        told = 0
+        for objective in snapshot.definition.objectives:
+            told += objective.metric in last.y
+        before, step, known, since = self._asked.get(number, _NEVER)
+        if before != attempt:
+            since = -math.inf
+        elif known and (step != last.s or told <= known):
+            since = step
+        # Else nothing was judged, or not all: a learning rate came first, say, and the objective follows, perhaps at the same step.
         judgement = judge(snapshot, desk.proposals, number, since)
-        self._asked[number] = attempt, last.s
+        self._asked[number] = attempt, last.s, told, since
         if judgement is not Judgement.GO:
             self._note(number, attempt, last.s, judgement, since)
         return judgement

@@ -91,6 +91,7 @@ class Snapshot:
         self._starts, self._ender = array("i"), array("i")
         self._started, self._finished = array("d"), array("d")
         self.releases = Releases()
+        self._had: dict[int, float] = {}  # how long trials ran that stood ready before
         self._errors: dict[int, str] = {}
         self._codes: FloatArray = np.empty((0, len(self.space)))
         self._fresh_params: dict[int, dict[str, Any]] = {}
@@ -246,6 +247,11 @@ class Snapshot:
         self._attempt[n] = self._ended[n] = event.a
         self._ender[n] = writer
         self._finished[n] = event.t
+        if isinstance(event.had, float):
+            self._had[n] = event.had
+            self._started[n] = event.t - event.had
+        elif self._had:
+            self._had.pop(n, None)
         self._outcomes.fresh[n] = event.y
         if isinstance(event.error, str):
             self._errors[n] = event.error
@@ -276,9 +282,12 @@ class Snapshot:
         attempt = self._attempt[n]
         self.retold += self._ended[n] >= 0
         if self._ended[n] == attempt >= 0:
+            if n in self._had:  # its start was read after its end
+                self._started[n] = self._finished[n] - self._had[n]
             return  # it came to its end; releases of that attempt came from a false alarm
         if self._ended[n] >= 0:  # the end of an older attempt no longer counts
             self._ended[n] = -1
+            self._had.pop(n, None)
             self._outcomes.fresh[n] = {}
         self._errors.pop(n, None)
         self.waiting.pop(n, None)
@@ -340,7 +349,10 @@ class Snapshot:
 
     @property
     def started(self) -> FloatArray:
-        """(size,) start of each trial's highest attempt, seconds since the epoch; NaN before the first."""
+        """(size,) start of each trial's highest attempt, seconds since the epoch; NaN before the first.
+
+        Of one that stood ready behind another it is known only at its end when it really began.
+        """
         return self._view(self._started, np.float64)
 
     @property

@@ -20,7 +20,7 @@ import numpy as np
 from taut import checkpoints
 from taut.clock import Clock
 from taut.decide import Claim, Done, Hands, Proposals, Start, Wait, decide
-from taut.definition import Definition, Evaluation
+from taut.definition import Budget, Definition, Evaluation
 from taut.discovery import Discovery
 from taut.endings import Ended
 from taut.errors import StudyError
@@ -73,6 +73,7 @@ class Store:
         self.lock = threading.RLock()
         self._make = make
         self._saved = saved
+        self._changes: list[Callable[[Definition], Definition]] = []  # made before it was saved
         self._proposed: Callable[[Definition], Definition] | None = None
         self.held: deque[int] = deque()
         self._claimed = 0.0  # when the numbers that are held were claimed
@@ -123,15 +124,41 @@ class Store:
     def _revise(self) -> None:
         if self._proposed is not None:  # what others have revised is read before ours is written
             return
+        if not self._saved:
+            self._join()
+            return
         for definition in self.journal.revisions(len(self.snapshot.revisions)):
             self.snapshot.revise(definition)
             self._take_definition()
+
+    def _join(self) -> None:
+        """If another process has created this study meanwhile, take it as it is now; what was changed here comes on top.
+
+        Raises `StudyError` if it is another one.
+        """
+        there = self.journal.revisions(0)
+        if not there:
+            return
+        if _beside_budget(there[0]) != _beside_budget(self.snapshot.definition):
+            raise StudyError(
+                f"{self.journal.directory}: another process has just created a different study here; "
+                "run again to see how they differ"
+            )
+        self._saved = True
+        self.snapshot.revisions[:] = there[:1]  # it may have read an earlier study at another moment
+        for definition in there[1:]:
+            self.snapshot.revise(definition)
+        self._take_definition()
+        changes, self._changes = self._changes, []
+        for change in changes:
+            self.revise(change)
 
     def revise(self, change: Callable[[Definition], Definition]) -> None:
         """Add a revision: what `change` makes of the latest definition, which others may have changed meanwhile."""
         self._revise()
         while (wanted := change(self.snapshot.definition)) != self.snapshot.definition:
             if not self._saved:
+                self._changes.append(change)
                 self.snapshot.revisions[-1] = wanted
             elif not self.journal.revise(len(self.snapshot.revisions), wanted):
                 self._revise()
@@ -339,16 +366,10 @@ class Store:
             self.revise(change)
         if self._saved:
             return
-        definition = self.snapshot.definition
-        if not self.journal.revise(0, definition):
-            there = self.journal.revisions(0)
-            if [each.asked for each in there] != [definition.asked]:
-                raise StudyError(
-                    f"{self.journal.directory}: another process has just created a different study here; "
-                    "run again to see how they differ"
-                )
-            self.snapshot.revisions[:] = there  # it may have read an earlier study at another moment
-        self._saved = True
+        if self.journal.revise(0, self.snapshot.definition):
+            self._saved = True
+        else:
+            self._join()
 
     def write(self, events: Sequence[Event], durable: bool = False) -> None:
         """Append and fold."""
@@ -386,6 +407,7 @@ class Store:
                     y=values,
                     t=now,
                     error=msgspec.UNSET if error is None else error,
+                    had=end.took if end.ahead and end.took is not None else msgspec.UNSET,
                 )
             )
         before = time.monotonic()
@@ -433,3 +455,8 @@ class Store:
         now = self.clock.now()
         if unused:
             self.write([Released(n=n, a=a, why=why, blame=False, t=now) for n, a in unused], durable=True)
+
+
+def _beside_budget(definition: Definition) -> Definition:
+    """What makes a study what it is: how many trials are wanted may be said differently by each who joins it."""
+    return msgspec.structs.replace(definition.asked, budget=Budget())

@@ -220,6 +220,11 @@ class Trial:
                 known = grant(name, form, self.offered, self._study_seed, self.number)
             self.wishes[name] = known
             self.params[name] = known.value
+        elif (before := next(iter(known.form))) != (now := next(iter(form))):
+            raise InputError(
+                f"this trial has asked for it as {before} and now asks for it as {now}; ask for one kind under one name",
+                (name,),
+            )
         return known.value
 
     def suggest_uniform(self, name: str, low: float, high: float) -> float:

@@ -57,7 +57,9 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
                 elif open_:
                     why = "it was interrupted" if interrupts.seen else "its loop was left before it was told"
                     with store.lock:
-                        store.handback.release([(trial.number, trial.attempt)], why, blame=not interrupts.seen)
+                        store.handback.release(
+                            [(trial.number, trial.attempt)], why, blame=not interrupts.seen
+                        )
                 raise
             if not trial.paused and not desk.told(trial.number, trial.attempt):
                 trial.tell(**trial.last)

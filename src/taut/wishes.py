@@ -98,7 +98,7 @@ def parsed(name: str, form: Form) -> Searched:
     try:
         return _parsed(json.dumps(form))
     except InputError as error:
-        raise error.under(name) from None
+        raise InputError(error.message, (name, *error.at[1:])) from None
     except TypeError:  # json's
         raise InputError(
             f"{form!r} has values that are no texts, numbers, true, false or null; choose among names, and look up what they stand for",

@@ -10,7 +10,7 @@ from typing import Literal
 
 from taut.decide import Done, Start, Wait
 from taut.endings import Ended, arrived
-from taut.errors import InputError, LogError
+from taut.errors import InputError, LogError, TautError
 from taut.executors.base import Asked, Died, Executor, Message, Outcome, Paused, Report, Task
 from taut.pruners.base import Judgement
 from taut.reaper import Reaper
@@ -66,6 +66,7 @@ class Worker:
         self._unsaid: list[int] = []  # trials that nobody was told of yet, since they may not be on the disk
         self._said = -math.inf
         self._running: dict[tuple[int, int], Task] = {}
+        self._ahead: set[tuple[int, int]] = set()  # those of them that were started behind another one
         self._reaper = Reaper(store)
         self._stopping = False
         self.idle = False
@@ -136,8 +137,8 @@ class Worker:
         return None
 
     def _room(self) -> int:
-        """How many trials may run or stand ready at once."""
-        hasty = not self._batch and self.store.pace.hasty
+        """How many trials may run or stand ready at once. Whose parameters depend on the results of others is not chosen before its turn."""
+        hasty = not self._batch and self.store.pace.hasty and not self.store.proposals.informed
         return self.executor.slots + (self.executor.spare if hasty else 0)
 
     def _start(self, start: Start) -> None:
@@ -148,7 +149,9 @@ class Worker:
             parent, origin = store.origin(number)
             params, offered = parted(suggested.params, store.snapshot.space.asked)
             task = Task(number, attempt, params, directory, study_seed, goal, step, parent, origin, offered)
-            self._running[number, start.attempt] = task
+            if len(self._running) >= self.executor.slots:
+                self._ahead.add((number, attempt))
+            self._running[number, attempt] = task
             self.executor.start(task)
 
     def _record(self, messages: Sequence[Message]) -> None:
@@ -161,9 +164,7 @@ class Worker:
                 stop = self.store.referee.stops(message.number, message.attempt)
                 self.executor.answer(message.number, message.attempt, stop)
             elif isinstance(message, Outcome):
-                ended.append(
-                    Ended(message.number, message.attempt, self._judge(message), message.aimed, message.took)
-                )
+                ended.append(self._ended(message))
             elif isinstance(message, Paused):
                 self.store.discovery.settle(message.number, message.attempt, message.wishes)
                 self.store.handback.pause(message.number, message.attempt)
@@ -202,6 +203,13 @@ class Worker:
             if judgement is not Judgement.GO:
                 self.executor.end_early(report.number, report.attempt, judgement is Judgement.PAUSE)
 
+    def _ended(self, outcome: Outcome) -> Ended:
+        ahead = (outcome.number, outcome.attempt) in self._ahead
+        self._ahead.discard((outcome.number, outcome.attempt))
+        return Ended(
+            outcome.number, outcome.attempt, self._judge(outcome), outcome.aimed, outcome.took, ahead
+        )
+
     def _judge(self, outcome: Outcome) -> Verdict:
         try:
             self.store.discovery.settle(
@@ -231,6 +239,8 @@ class Worker:
         self._tell()
 
     def _abort(self) -> None:
+        with contextlib.suppress(TautError, OSError):  # what is wrong is being raised already
+            self._record(self.executor.poll(0.0))  # what has ended need not run again
         try:
             self.executor.stop()
         except KeyboardInterrupt:  # asked twice

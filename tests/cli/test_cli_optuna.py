@@ -134,11 +134,11 @@ def test_the_dashboard_runs_until_ctrl_c(finished: Home) -> None:
     assert process.stdout is not None
     try:
         url = process.stdout.readline()
-        found = re.fullmatch(r"study\.toml is shown at http://localhost:(\d+)(/\?token=[\w-]{32})\n", url)
+        found = re.fullmatch(r"study\.toml is shown at http://127\.0\.0\.1:(\d+)(/\?token=[\w-]{32})\n", url)
         assert found, url
-        assert f"ssh -L {found[1]}:localhost:{found[1]}" in process.stdout.readline()
+        assert f"ssh -L {found[1]}:127.0.0.1:{found[1]}" in process.stdout.readline()
         assert process.stdout.readline() == "end it with Ctrl-C\n"
-        connection = http.client.HTTPConnection("localhost", int(found[1]), timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
         connection.request("GET", found[2])
         assert connection.getresponse().status == 303
         connection.close()

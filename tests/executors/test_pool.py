@@ -466,7 +466,7 @@ def test_tiny_trials_stand_ready_and_outlive_the_process_before_them(tmp_path: P
             os.kill(os.getpid(), signal.SIGKILL)
         return 1.0
 
-    study = run(train, 400, retries=1, path=tmp_path / "s")
+    study = run(train, 400, retries=1, sampler="random", path=tmp_path / "s")
     trials = list(study.trials)
     assert [trial.state for trial in trials] == ["complete"] * 400
     assert {trial.number for trial in trials if trial.attempts != 1} == {200, 300, 301}
@@ -475,10 +475,27 @@ def test_tiny_trials_stand_ready_and_outlive_the_process_before_them(tmp_path: P
 
 
 def test_a_process_is_given_no_trial_ahead_of_its_time() -> None:
-    """Neither before trials are known to be tiny, nor in batches."""
-    for mode, trials in (("async", 30), ("batch", 200)):
-        study = taut.Study(None, taut.Space(x=taut.uniform(0.0, 1.0)), minimize="loss")
+    """Neither before trials are known to be tiny, nor in batches, nor where others' results count."""
+    for mode, trials, sampler in (
+        ("async", 30, "random"),
+        ("batch", 200, "random"),
+        ("async", 200, "genetic"),
+    ):
+        study = taut.Study(None, taut.Space(x=taut.uniform(0.0, 1.0)), minimize="loss", sampler=sampler)
         study.run(lambda x: x, trials=trials, workers=2, mode=mode)
         found = list(study.trials)
         most = max(sum(other.started <= one.started < other.finished for other in found) for one in found)
         assert most <= 2
+
+
+def test_a_trial_that_stood_ready_is_said_to_have_run_as_long_as_it_did(tmp_path: Path) -> None:
+    def train(trial: taut.Trial) -> float:
+        if trial.number in (150, 151):
+            time.sleep(0.5)
+        return 1.0
+
+    study = run(train, 300, sampler="random", path=tmp_path / "s")
+    again = taut.Study(tmp_path / "s")
+    for trials in (list(study.trials), list(again.trials)):
+        long = [trial.number for trial in trials if (trial.duration or 0.0) > 0.2]
+        assert set(long) == {150, 151}

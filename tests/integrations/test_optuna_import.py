@@ -222,6 +222,47 @@ def test_constraints_whatever_their_names(tmp_path: Path) -> None:
     assert found.said == ["complete trials without all constraints (1) do not fulfil them here"]
 
 
+def test_numbers_that_are_none(tmp_path: Path) -> None:
+    """A constraint that is no number is not fulfilled, and an attribute that no float can hold is no metric."""
+    study = optuna.create_study(storage=opened(tmp_path / "o.journal"))
+    for value, slack in ((1.0, math.nan), (2.0, -1.0)):
+        study.add_trial(
+            create_trial(
+                params={"x": 0.5},
+                distributions={"x": FloatDistribution(0, 1)},
+                value=value,
+                user_attrs={"big": 10**400},
+                system_attrs={"constraints": [slack]},
+            )
+        )
+    found = import_study(str(tmp_path / "o.journal"), tmp_path / "s")
+    there = taut.Study(tmp_path / "s")
+    assert there.best.number == 1 and "big" not in there.trials[1].values
+    assert found.said == ["complete trials without all constraints (1) do not fulfil them here"]
+
+
+@pytest.mark.parametrize(
+    ("told", "names", "said"),
+    [
+        (
+            ["loss", "loss"],
+            ["loss_0", "loss_1"],
+            ["the objective 'loss' is called loss_0 here", "the objective 'loss' is called loss_1 here"],
+        ),
+        (["a b", "c"], ["a_b", "c"], ["the objective 'a b' is called a_b here"]),
+        (["one"], ["value_0", "value_1"], []),
+        ("ab", ["value_0", "value_1"], []),
+    ],
+)
+def test_names_of_objectives(told: Any, names: list[str], said: list[str], tmp_path: Path) -> None:
+    """A file may come from anybody, so that there may be too few, or none at all."""
+    study = optuna.create_study(storage=opened(tmp_path / "o.journal"), directions=["minimize"] * 2)
+    study._storage.set_study_system_attr(study._study_id, "study:metric_names", told)
+    study.add_trial(create_trial(values=[1.0, 2.0]))
+    found = import_study(str(tmp_path / "o.journal"), tmp_path / "s")
+    assert [one.metric for one in found.snapshot.definition.objectives] == names and found.said == said
+
+
 def test_choices_that_were_added(tmp_path: Path) -> None:
     study = optuna.create_study(storage=opened(tmp_path / "o.journal"))
     for choices in (["a", "b"], ["b", "c", 1]):
@@ -261,7 +302,15 @@ def test_trials_that_wait_on_a_rung_wait_there_again(tmp_path: Path) -> None:
     assert back.definition == study.definition
 
 
-def test_what_it_runs_is_not_taken_from_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        {"method": "optuna:/tmp/evil:Pruner"},
+        {"method": "patient", "options": {"patience": 2, "inside": "optuna:/tmp/evil:Pruner"}},
+        {"method": "patient", "options": {"patience": 2, "inside": {"method": "optuna:/tmp/evil:Pruner"}}},
+    ],
+)
+def test_what_it_runs_is_not_taken_from_a_file(pruner: dict[str, object], tmp_path: Path) -> None:
     """A file may come from anybody: it may say what is tuned, and not what is started."""
     study = taut.Study(tmp_path / "s", taut.Space(x=taut.uniform(0, 1)), minimize="loss", sampler="random")
     study.ask().tell(loss=1.0)
@@ -271,15 +320,18 @@ def test_what_it_runs_is_not_taken_from_a_file(tmp_path: Path) -> None:
     definition["evaluation"]["command"] = ["rm", "-rf", "/"]
     definition["on"] = {"slurm": {"setup": ["evil"]}}
     definition["sampler"] = {"method": "optuna:/tmp/evil:Sampler"}
-    definition["pruner"] = {"method": "optuna:evil:Pruner"}
+    definition["pruner"] = pruner
     lines = [json.loads(line) for line in text.splitlines()]
     lines[2]["system_attr"]["taut:definition"] = json.dumps(definition)
     target.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = import_study(str(target), tmp_path / "again")
     now = found.snapshot.definition
     assert now.evaluation.command is None and not now.on and now.sampler.method == "auto"
-    assert now.pruner is None and "its pruner 'optuna:evil:Pruner' names a program" in found.said[1]
-    assert "its sampler 'optuna:/tmp/evil:Sampler' names a program, which is yours to name" in found.said[0]
+    assert now.pruner is None
+    assert found.said[:2] == [
+        "its sampler names a program, 'optuna:/tmp/evil:Sampler', which is yours to name: it has auto instead",
+        "its pruner names a program, 'optuna:/tmp/evil:Pruner', which is yours to name: it has none",
+    ]
 
 
 @pytest.mark.parametrize("spoil", ["not json", '{"name": 1}', None])

@@ -34,7 +34,7 @@ def dashboard(study: str, port: int) -> int:
     here = socket.gethostname()
     click.echo(f"{study} is shown at {served.url}")
     click.echo(
-        f"from another machine: ssh -L {served.port}:localhost:{served.port} {here}, then the same address there"
+        f"from another machine: ssh -L {served.port}:127.0.0.1:{served.port} {here}, then the same address there"
     )
     click.echo("end it with Ctrl-C")
     served.run()

@@ -76,7 +76,7 @@ def _said(study: Study, directory: str, folder: Path) -> list[pruning.Said]:
         ran = spells(snapshot, study.store.clock.now())
         useful = (snapshot.state[ran.number] >= State.COMPLETE) & ~ran.lost
         spent, trials = float(ran.seconds[useful].sum()), len(set(ran.number[useful].tolist()))
-        workers = len(snapshot.writers)
+        workers = len(set(ran.writer.tolist()))  # who only submitted or told did not work
         lines.append(
             f"time: {in_words(spent)} in finished trials, {in_words(spent / max(trials, 1))} each, "
             f"{workers} worker{'s' if workers > 1 else ''} so far"

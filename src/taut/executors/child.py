@@ -111,7 +111,7 @@ def main(socket: int, byte: int) -> None:
     while True:
         try:
             task = msgspec.msgpack.decode(connection.recv_bytes(), type=Task)
-        except EOFError:
+        except (EOFError, ConnectionError):
             return  # the worker is done with us, or gone
         captured = setup.capture and task.directory is not None
         if captured:
@@ -125,7 +125,10 @@ def main(socket: int, byte: int) -> None:
             spool.end(task)
         if isinstance(outcome, Outcome):
             outcome = _plain(outcome, setup.main, took)
-        connection.send_bytes(encode(outcome))
+        try:
+            connection.send_bytes(encode(outcome))
+        except ConnectionError:
+            return  # it is gone
 
 
 def _end_only_for(board: Board) -> None:

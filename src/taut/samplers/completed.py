@@ -55,13 +55,24 @@ class Completed:
         """All of them now. They stay as they are when more trials end."""
         return self._rows.of(slice(self._count))
 
+    def _insert(self, fresh: Rows) -> None:
+        """Take in trials some of which ended before others that are known: what comes after them moves, in another table."""
+        known = self._rows.of(slice(self._count))
+        first = int(
+            np.searchsorted(known.ended, fresh.ended[0])
+        )  # of equal times, too: the lower number comes first
+        tail = Rows(*(np.concatenate((old[first:], new)) for old, new in zip(known, fresh, strict=True)))
+        tail = tail.of(np.lexsort((tail.number, tail.ended)))
+        self._rows, _ = _roomy(known.of(slice(first)), self._count + len(fresh.number))
+        self._count += len(fresh.number)
+        for column, more in zip(self._rows, tail, strict=True):
+            column[first : self._count] = more
+
     def _update(self, snapshot: Snapshot) -> None:
         fresh = _told(snapshot, np.array(snapshot.completed[self._seen :]))
         self._seen, count = len(snapshot.completed), self._count + len(fresh.number)
         if self._count and len(fresh.number) and fresh.ended[0] <= self._rows.ended[self._count - 1]:
-            # Ties, too: of those that ended at the same time the lower number comes first.
-            numbers = np.concatenate((self._rows.number[: self._count], fresh.number))
-            self._rows, self._count = _roomy(_told(snapshot, numbers))
+            self._insert(fresh)
             return
         if count > len(self._rows.number):
             self._rows, _ = _roomy(self._rows.of(slice(self._count)), count)

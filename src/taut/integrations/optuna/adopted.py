@@ -7,6 +7,7 @@ import json
 import keyword
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,15 +23,16 @@ from taut.events import Event, Finished, Origin, Released, Reported, Started
 from taut.integrations.optuna.discovered import discovered, identifiers
 from taut.integrations.optuna.distributions import Shown, held, shown
 from taut.integrations.optuna.frozen import OWN
+from taut.integrations.optuna.installed import program
 from taut.integrations.optuna.reading import Found
 from taut.integrations.optuna.storage import DEFINITION, METRICS
-from taut.samplers.registry import FOREIGN
 from taut.space import Searched, Space
 from taut.verdict import Verdict, verdict, writable
 
 __all__ = ["Adopted", "adopt"]
 
 _LARGEST = 1e300  # stands for an infinite constraint
+_LARGEST_FLOAT = sys.float_info.max
 
 
 class Adopted(NamedTuple):
@@ -122,12 +124,11 @@ def _own(found: Found, said: list[str]) -> _Reading | None:
         said.append("its definition by taut does not fit its trials any more: the space is read off them")
         return None
     definition = msgspec.structs.replace(definition, evaluation=Evaluation(), on={}, warm_start=[])
-    if (sampler := definition.sampler.method).startswith(FOREIGN) and sampler.count(":") > 1:
-        said.append(f"its sampler {sampler!r} names a program, which is yours to name: it has auto instead")
+    if its := program(definition.sampler):
+        said.append(f"its sampler names a program, {its!r}, which is yours to name: it has auto instead")
         definition = msgspec.structs.replace(definition, sampler=Method("auto"))
-    pruner = "" if definition.pruner is None else definition.pruner.method
-    if pruner.startswith(FOREIGN) and pruner.count(":") > 1:
-        said.append(f"its pruner {pruner!r} names a program, which is yours to name: it has none")
+    if definition.pruner is not None and (its := program(definition.pruner)):
+        said.append(f"its pruner names a program, {its!r}, which is yours to name: it has none")
         definition = msgspec.structs.replace(definition, pruner=None)
     return _Reading(definition, space, {name: name for name in space.searched}, {}, True)
 
@@ -147,10 +148,12 @@ def _foreign(found: Found, said: list[str]) -> _Reading:
     seen = discovered(found.trials)
     said += seen.said
     many = len(found.study.directions)
-    given = found.study.system_attrs.get(METRICS) or ["value"] * many
-    unique = [f"{name}_{i}" if given.count(name) > 1 else name for i, name in enumerate(given)]
+    told = found.study.system_attrs.get(METRICS)
+    given = told if isinstance(told, list) and len(told) == many else ["value"] * many
+    unique = [f"{name}_{i}" if given.count(name) > 1 else str(name) for i, name in enumerate(given)]
     metrics = identifiers(unique, _metric)
-    said += [f"the objective {name!r} is called {new} here" for name, new in metrics.items() if new != name]
+    called = zip(given, metrics.values(), strict=True) if given is told else ()
+    said += [f"the objective {name!r} is called {new} here" for name, new in called if new != name]
     aims = zip(metrics.values(), found.study.directions, strict=True)
     objectives = [Objective(name, aim != StudyDirection.MAXIMIZE) for name, aim in aims]
     keys = dict.fromkeys(key for trial in found.trials for key in trial.constraints)
@@ -248,13 +251,13 @@ def _numbers(trial: FrozenTrial, reading: _Reading) -> dict[str, float]:
     noted = {
         writable(key): float(value)
         for key, value in trial.user_attrs.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_FLOAT
         if not key.startswith(OWN) and key not in known
     }
     kept = {
         reading.constraints[k]: max(-_LARGEST, min(v, _LARGEST))
         for k, v in trial.constraints.items()
-        if not reading.own
+        if not reading.own and v == v
     }
     return {**noted, **kept}
 
@@ -288,7 +291,8 @@ def _told(found: Found, reading: _Reading, lost: Mapping[str, int]) -> list[str]
         )
     if reading.constraints:
         lacking = sum(
-            t.state == TrialState.COMPLETE and not reading.constraints.keys() <= t.constraints.keys()
+            t.state == TrialState.COMPLETE
+            and not reading.constraints.keys() <= {k for k, v in t.constraints.items() if v == v}
             for t in found.trials
         )
         if lacking:

@@ -47,7 +47,7 @@ class Guard:
             return _answer(
                 respond,
                 "403 Forbidden",
-                f"it is served as localhost, not as {host!r}: use the address that taut dashboard printed",
+                f"it is served as {_LOOPBACK}, not as {host!r}: use the address that taut dashboard printed",
             )
         given = parse_qs(request.get("QUERY_STRING", "")).get("token")
         if given and self._is_token(given[0]):
@@ -103,7 +103,8 @@ class Dashboard:
         self._server.set_app(
             Guard(application, token, f"taut-{self.port}")
         )  # cookies are of a host, whatever its port
-        self.url = f"http://localhost:{self.port}/?token={token}"
+        # By its number: "localhost" may be ::1 first, where another user of this machine could listen and be told the token.
+        self.url = f"http://{_LOOPBACK}:{self.port}/?token={token}"
 
     def run(self) -> None:
         """Serve until `KeyboardInterrupt`, which is not passed on, or `close`."""

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +15,9 @@ import optuna
 
 from taut.definition import Method
 from taut.errors import InputError, nearest
+from taut.samplers.registry import FOREIGN
 
-__all__ = ["found", "quiet", "tried"]
+__all__ = ["found", "program", "quiet", "tried"]
 
 
 @contextlib.contextmanager
@@ -43,10 +44,24 @@ def found(name: str, what: str, has: str) -> Any:
     if not inspect.isclass(kind) or not hasattr(kind, has):
         known = [key for key, value in vars(module).items() if inspect.isclass(value) and hasattr(value, has)]
         raise InputError(
-            f"{place or module.__name__} has no {what} {attribute!r}{nearest(attribute, known)}; it has {', '.join(known)}",
+            f"{place or module.__name__} has no {what} {attribute!r}{nearest(attribute, known)}; it has {', '.join(known) or 'none'}",
             (what, "method"),
         )
     return kind
+
+
+def program(method: Method) -> str | None:
+    """The first class that is not Optuna's own and that `method` would load, by its name or from its options (a pruner may have another inside)."""
+    left: list[Any] = [method.method, method.options]
+    while left:
+        value = left.pop(0)
+        if isinstance(value, str) and value.startswith(FOREIGN) and value.count(":") > 1:
+            return value
+        if isinstance(value, Mapping):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    return None
 
 
 def tried(method: Method, what: str, make: Callable[[], object]) -> None:

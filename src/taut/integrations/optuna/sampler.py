@@ -20,6 +20,7 @@ from taut.definition import Method
 from taut.errors import InputError
 from taut.integrations.optuna.mirror import NOTE, Mirror
 from taut.samplers import registry
+from taut.space import Space
 
 __all__ = ["TautSampler"]
 
@@ -122,10 +123,17 @@ class TautSampler(BaseSampler):
         if key not in mirrors:
             mirror = mirrors[key] = Mirror(study.directions, self._seed)
             mirror.follow((), self._space)
-            if not self._space and self._sampler.limit(mirror.snapshot.space) is not None:
+            if not self._space and self._numbers(mirror.snapshot.space):
                 raise InputError(
                     f"{self._method.method} numbers the points of its space, and has to know it; give search_space, "
                     'for instance {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}',
                     ("search_space",),
                 )
         return mirrors[key]
+
+    def _numbers(self, space: Space) -> bool:
+        """Whether the method has a trial for each point of a space, which it may be unable to count before it knows it."""
+        try:
+            return self._sampler.limit(space) is not None
+        except InputError:
+            return True
