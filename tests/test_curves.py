@@ -132,3 +132,24 @@ def test_looking_meanwhile_changes_nothing(events: list[Event]) -> None:
     assert one.exact[:size].tolist() == other.exact.tolist()
     for n in range(3):
         assert watched.curves.of(n) == fresh.curves.of(n)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(1, 4), st.sampled_from(["loss", "lr"]), st.integers(0, 3)),
+        max_size=12,
+    )
+)
+def test_a_look_after_each_report_finds_what_one_at_the_end_does(
+    rows: list[tuple[int, int, str, int]],
+) -> None:
+    events = [
+        Reported(n=0, a=a, s=float(s), y={name: float(i)}, t=float(t))
+        for i, (a, s, name, t) in enumerate(rows)
+    ]
+    watched = Curves()
+    for i, event in enumerate(events):
+        watched.heard.append(event)
+        fresh = Curves()
+        fresh.heard += events[: i + 1]
+        assert watched.of(0) == fresh.of(0) and watched.last(0) == fresh.last(0)

@@ -34,12 +34,15 @@ class Curves:
         self.heard: list[Reported] = []
         self._trials: dict[int, list[Reported]] = {}
         self._mixed: set[int] = set()  # trials whose reports are not of one attempt, step after step
+        self._counted: dict[
+            int, tuple[int, list[Reported]]
+        ] = {}  # of mixed ones: how many rows were read, and what of them counts
         self._sorted = 0
 
     def of(self, n: int) -> list[Reported]:
         """The reports of trial `n` that count, by step."""
         rows = self._rows(n)
-        return _counting(rows) if n in self._mixed else rows
+        return self._count(n, rows) if n in self._mixed else rows
 
     def told_by(self, n: int, attempt: int) -> list[Reported]:
         """The reports of one attempt of trial `n`, by step, whatever later ones say."""
@@ -54,7 +57,7 @@ class Curves:
         """The report of trial `n` at its furthest step."""
         rows = self._rows(n)
         if n in self._mixed:
-            rows = _counting(rows)
+            rows = self._count(n, rows)
         return rows[-1] if rows else None
 
     def trials(self) -> list[int]:
@@ -77,6 +80,21 @@ class Curves:
         ]
         table = np.array(found, dtype=np.float64).reshape(-1, 4)
         return Reports(table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
+
+    def _count(self, n: int, rows: list[Reported]) -> list[Reported]:
+        """What counts of all rows of a trial; each is looked at once where attempts go on step after step."""
+        read, found = self._counted.get(n, (0, []))
+        for event in rows[read:]:
+            last = found[-1] if found else None
+            if last is None or event.a != last.a or event.s < last.s or event.t < last.t:
+                found = _counting(rows)
+                break
+            if event.s > last.s:
+                found.append(event)
+            else:  # another metric, or a later word
+                found[-1] = msgspec.structs.replace(event, y={**last.y, **event.y})
+        self._counted[n] = len(rows), found
+        return found
 
     def _rows(self, n: int) -> list[Reported]:
         if self._sorted < len(self.heard):
