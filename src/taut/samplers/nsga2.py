@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from taut.samplers.geometry import Geometry
 from taut.samplers.history import History
 from taut.samplers.options import number, whole
 from taut.samplers.population.base import PopulationSampler
-from taut.samplers.population.elite import Stock, best, child
+from taut.samplers.population.elite import EVERY, Stock, best, child
 from taut.samplers.population.ended import Ended
 from taut.samplers.population.variation import Genes, finished
 from taut.snapshot import Snapshot
@@ -32,15 +33,17 @@ class NSGA2Sampler(PopulationSampler[Stock]):
     Trials stand by the front they are on, within a front by how far their neighbours are (crowding distance),
     and those that break constraints behind all others, by how much. The best `population` have children, each
     parent the better of two drawn ones; crossover and mutation are those of `genetic`. Who has children is
-    decided anew after each trial (steady state).
+    decided anew after every fifth trial.
 
     population: trials that have children. 4 to 10,000, 50 by default; a front is covered by at most so many.
     startup: trials drawn from the priors before the first child. 2 to 10,000, 20 by default.
     crossover_eta, mutation_eta: as in `genetic`; 0 to 1,000, 15 and 20 by default.
 
-    Sources: Deb, Pratap, Agarwal & Meyarivan, IEEE Trans. Evol. Comput. 6, 2002. Departures: steady state (as
+    Sources: Deb, Pratap, Agarwal & Meyarivan, IEEE Trans. Evol. Comput. 6, 2002. Departures: small generations (one by one
     in Durillo et al., EMO 2009), and children before there is a whole population.
     """
+
+    partial: ClassVar[bool] = False
 
     population: int = 50
     startup: int = 20
@@ -54,6 +57,9 @@ class NSGA2Sampler(PopulationSampler[Stock]):
         number("mutation_eta", self.mutation_eta, 0.0, 1000.0)
 
     def size(self, geometry: Geometry) -> int:
+        return EVERY
+
+    def designed(self, geometry: Geometry) -> int:
         return self.startup
 
     def begun(self, geometry: Geometry, snapshot: Snapshot) -> Stock:
@@ -63,7 +69,7 @@ class NSGA2Sampler(PopulationSampler[Stock]):
         return len(state.parents) > 0 and state.count >= self.startup
 
     def grown(self, geometry: Geometry, state: Stock, ended: Ended, snapshot: Snapshot) -> Stock:
-        return state.and_(ended, self.startup, lambda both: best(both, self.population))
+        return state.and_(ended, EVERY, lambda both: best(both, self.population))
 
     def child(
         self, geometry: Geometry, state: Stock, number: int, snapshot: Snapshot, rng: np.random.Generator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from taut.samplers.geometry import Geometry
 from taut.samplers.history import History
 from taut.samplers.options import number, whole
 from taut.samplers.population.base import PopulationSampler
-from taut.samplers.population.elite import Stock, child
+from taut.samplers.population.elite import EVERY, Stock, child
 from taut.samplers.population.ended import Ended
 from taut.samplers.population.niches import directions, fulfilled, niched
 from taut.samplers.population.variation import Genes, finished
@@ -47,9 +47,11 @@ class NSGA3Sampler(PopulationSampler[Held]):
     crossover_eta, mutation_eta: as in `genetic`; 0 to 1,000, 30 and 20 by default.
 
     Sources: Deb & Jain, IEEE Trans. Evol. Comput. 18, 2014; constraints: Jain & Deb, in the same volume.
-    Departures: steady state, and children before there is a whole population; each parent is the better of two by
+    Departures: small generations, and children before there is a whole population; each parent is the better of two by
     front (there, any); extreme points are sought after scaling, so that units make no difference.
     """
+
+    partial: ClassVar[bool] = False
 
     population: int = 50
     startup: int = 20
@@ -63,6 +65,9 @@ class NSGA3Sampler(PopulationSampler[Held]):
         number("mutation_eta", self.mutation_eta, 0.0, 1000.0)
 
     def size(self, geometry: Geometry) -> int:
+        return EVERY
+
+    def designed(self, geometry: Geometry) -> int:
         return self.startup
 
     def begun(self, geometry: Geometry, snapshot: Snapshot) -> Held:
@@ -75,7 +80,7 @@ class NSGA3Sampler(PopulationSampler[Held]):
         ideal = np.minimum(state.ideal, ended.loss[fulfilled(ended)].min(axis=0, initial=np.inf))
         count = state.stock.count + len(ended)
         rng = np.random.default_rng([snapshot.definition.seed, count, _TAG])
-        stock = state.stock.and_(ended, self.startup, lambda both: niched(both, self.population, ideal, rng))
+        stock = state.stock.and_(ended, EVERY, lambda both: niched(both, self.population, ideal, rng))
         return Held(stock, ideal)
 
     def child(

@@ -14,7 +14,10 @@ from taut.samplers.population.ended import Ended
 from taut.samplers.population.variation import Genes, crossed, mutated, mutated_once
 from taut.space.prior import Floats
 
-__all__ = ["Chosen", "Stock", "best", "child"]
+__all__ = ["EVERY", "Chosen", "Stock", "best", "child"]
+
+EVERY = 5
+"""Trials after which parents are chosen anew, where that takes long: each front is as good as if it were done after each of them."""
 
 _CROSSOVER = 0.9  # p_c: children that have two parents
 
