@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("untimed", deadline=None)  # how long an example takes depends on what else runs here
+hypothesis.settings.register_profile(
+    "untimed", deadline=None
+)  # how long an example takes depends on what else runs here
 hypothesis.settings.load_profile("untimed")
 
 

@@ -11,7 +11,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,9 @@ from taut.slurm.settings import NOTICE, Settings, usual_notice
 from taut.slurm.site import Site
 from taut.snapshot import Snapshot
 from taut.studyfile.slurm import settings as read_settings
+
+if TYPE_CHECKING:
+    from taut.queue.plan import Plan, Queue
 
 __all__ = ["Planned", "Step", "entries", "plan", "progress", "settings_of", "words"]
 
@@ -44,11 +47,12 @@ class Step(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """What is to be submitted, in this order, and what the user should know of it."""
+    """What is to be submitted, in this order, and what the user should know of it. chosen: what is expected of it; None where too little is known."""
 
     settings: Settings
     steps: list[Step]
     notes: list[str]
+    chosen: Plan | None = None
 
 
 def settings_of(definition: Definition) -> Settings:
@@ -71,28 +75,48 @@ def plan(
     lives: Sequence[Life] | None,
     number: int,
     lean: bool = True,
+    queue: Queue | None = None,
+    now: float = 0.0,
 ) -> Planned:
     """The jobs that carry the study on from what `snapshot` knows. Writes nothing.
+
+    A time and a number of workers that the study leaves open are those of the best plan, as soon as a trial has shown how long one takes. Until then the
+    time is the partition's own, and a round whose time is open is small, so that the next one is planned.
 
     folder: the study's absolute directory. rounds: what it has submitted so far. lives: what accounting knows of the study's jobs so far; None leaves the
     budget of GPU-hours aside. number: of the first round, which has to be the next one from before the queue was
     asked for the study's jobs: whoever has begun it meanwhile then keeps us from submitting another. lean: whether
-    the successor asks for one CPU alone; some partitions take no such job.
+    the successor asks for one CPU alone; some partitions take no such job. queue: what is known of its waits; None plans nothing. now: seconds since the epoch.
 
     Raises `InputError` where a job like these can never start, or does not fit into the GPU-hours that are left.
     """
+    # Much to load, for those who only ask what was submitted.
+    from taut.queue.choice import applied, choose, is_first
+
     settings = settings_of(definition)
     if definition.budget.gpu_hours is not None:
         settings = msgspec.structs.replace(settings, requeue=False)  # a second life would be paid for twice
+    pilot = settings.time is None and settings.mode != "batch" and is_first(definition, snapshot)
+    chosen, notes = None, list[str]()
+    if queue is not None and lives is not None:
+        paid = _left(definition, rounds, lives)
+        try:
+            chosen = choose(definition, snapshot, settings, site, lives, queue, now, paid)
+        except InputError as error:
+            notes.append(f"not planned: {error}")
+    if chosen is not None:
+        notice = settings.notice if settings.notice != NOTICE else None
+        settings = applied(settings, chosen)
+        settings = msgspec.structs.replace(settings, notice=notice or usual_notice(settings.time))
     trials = definition.budget.trials
     left = math.inf if trials is None else max(trials - snapshot.n_finished, 1)
     jobs = math.ceil(left / settings.slots) if left < math.inf else math.inf  # of one trial for each slot
     workers = 1 if settings.mode == "sequential" else int(min(settings.workers or _WORKERS, jobs))
     batch = settings.mode == "batch"
-    tasks = workers if batch else int(min(jobs, _REST * workers))
+    tasks = workers if batch or pilot else int(min(jobs, _REST * workers))
     batches = int(min(math.ceil(jobs / tasks) if jobs < math.inf else _AHEAD, _AHEAD)) if batch else 1
-    checked = limits.check(_request(settings, tasks * batches, workers), site)
-    notes = _notes(settings, checked)
+    checked = limits.check(Request.of(settings, tasks * batches, workers), site)
+    notes += _notes(settings, checked)
     if not checked.tasks and lives is not None:
         raise _full(checked)
     if settings.time is None and settings.notice == NOTICE:
@@ -121,7 +145,17 @@ def plan(
         progress=progress(snapshot),
         finished=snapshot.n_finished,
     )
-    return Planned(settings, _steps(first, batches, settings, follower, folder, rounds, site), notes)
+    if pilot:
+        notes.append(
+            f"how long trials take is not known yet: {tasks} jobs begin, and what follows is planned from them"
+        )
+    return Planned(settings, _steps(first, batches, settings, follower, folder, rounds, site), notes, chosen)
+
+
+def _left(definition: Definition, rounds: Rounds, lives: Sequence[Life]) -> float:
+    """GPU-hours that are not spent or reserved; infinite without such a budget."""
+    budget = definition.budget.gpu_hours
+    return math.inf if budget is None else budget - ledger.reserved(entries(rounds), lives).gpu
 
 
 def _full(checked: Checked) -> InputError:
@@ -157,7 +191,7 @@ def _follower(settings: Settings, lean: bool) -> Settings:
 
 def _takes(settings: Settings, site: Site) -> bool:
     try:
-        limits.check(_request(settings, 1, 1), site)
+        limits.check(Request.of(settings, 1, 1), site)
     except InputError:
         return False
     return True
@@ -189,22 +223,6 @@ def _steps(
         slots=1,
     )
     return [*steps, Step(after, _next_script(follower, after, folder), True)]
-
-
-def _request(settings: Settings, tasks: int, workers: int) -> Request:
-    return Request(
-        partition=settings.partition,
-        account=settings.account,
-        qos=settings.qos,
-        gpus=settings.gpus,
-        gpu_type=settings.gpu_type,
-        cpus=settings.cpus,
-        memory_mb=settings.memory_mb,
-        minutes=settings.time,
-        tasks=tasks,
-        at_once=workers,
-        others=1,
-    )
 
 
 def _affordable(

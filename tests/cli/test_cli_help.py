@@ -12,6 +12,7 @@ import taut
 COMMANDS = [
     "init",
     "run",
+    "plan",
     "worker",
     "sample",
     "status",
@@ -39,6 +40,7 @@ Options:
 Commands:
   init       Write a commented study.toml to start from.
   run        Run a study to its end, or go on with one.
+  plan       How large its jobs should be, and what to expect of them.
   worker     One more worker for a study; start as many as you like.
   sample     Print the I-th independent sample: for plain job arrays.
   status     What a study has done so far.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import signal
 import sys
@@ -20,13 +21,17 @@ __all__ = ["main"]
 _COMMANDS = {
     "init": ("create", "Write a commented study.toml to start from."),
     "run": ("run", "Run a study to its end, or go on with one."),
+    "plan": ("plan", "How large its jobs should be, and what to expect of them."),
     "worker": ("work", "One more worker for a study; start as many as you like."),
     "sample": ("sample", "Print the I-th independent sample: for plain job arrays."),
     "status": ("show", "What a study has done so far."),
     "best": ("show", "The best trial, or the front of several objectives."),
     "trials": ("show", "All trials, one line for each."),
+    "report": ("report", "Write a study as one HTML page, with figures and costs."),
     "verify": ("check", "Derive every suggestion again, and check every record."),
-    "export": ("check", "Write the trials as CSV, Parquet or SQLite."),
+    "export": ("check", "Write the trials as CSV, Parquet or SQLite, or for Optuna."),
+    "import": ("importing", "Read a study of Optuna."),
+    "dashboard": ("dashboard", "Show the live study in optuna-dashboard."),
     "doctor": ("check", "What this machine and file system can do for a study."),
 }
 
@@ -41,7 +46,7 @@ class _Lazy(click.Group):
         if name not in _COMMANDS:
             return None
         module = importlib.import_module(f"taut.cli.{_COMMANDS[name][0]}")
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(module, name + "_" * keyword.iskeyword(name))
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

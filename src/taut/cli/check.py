@@ -32,7 +32,11 @@ def verify(study: str) -> int:
     for text in result.doubled:
         click.echo(f"doubled  {text}: the file system did not keep claims apart (see taut doctor)")
     if not result.differences:
-        also = f" and {result.judgements} judgement{'s' * (result.judgements > 1)} of the pruner" if result.judgements else ""
+        also = (
+            f" and {result.judgements} judgement{'s' * (result.judgements > 1)} of the pruner"
+            if result.judgements
+            else ""
+        )
         imported = f"; {result.imported} trials were imported, and not chosen here" if result.imported else ""
         click.echo(f"all {result.suggestions} suggestions{also} reproduced{imported}")
     else:

@@ -18,6 +18,10 @@ from taut.errors import InputError
 from taut.frozen import changed, freeze
 from taut.jobplan import Planned, entries, plan, settings_of, words
 from taut.opening import make_proposals
+from taut.queue import cache
+from taut.queue.account import unit
+from taut.queue.promise import promised
+from taut.queue.screen import because, brief
 from taut.samplers.base import unheard
 from taut.slurm import accounts, limits
 from taut.slurm.calls import NoAnswer, SlurmError, call, myself, required
@@ -93,11 +97,15 @@ def _submit(
             click.echo(f"taut: {problem}", err=True)
             return 1
         lost = bool(there) and not any(follows(job.name) for job in there)
-        planned = _plan(study, folder, rounds, max(rounds.latest, 0) if there else number, fresh=not there)
+        planned, source = _plan(
+            study, folder, rounds, max(rounds.latest, 0) if there else number, fresh=not there
+        )
         for note in (*planned.notes, unheard(study.store.proposals.sampler, study.definition)):
             if note:
                 click.echo(f"note: {note}", err=True)
         if dry_run:
+            for line in _expected(planned, source):
+                click.echo(f"# {line}")
             _show(planned, rounds)
             return 0
         if frozen and project is not None:
@@ -105,7 +113,11 @@ def _submit(
         study.store.save()
         keep()
         if not there:
-            _say_submitted(study, folder, rounds, submission.submit(planned, rounds, time.time()))
+            now = time.time()
+            done = submission.submit(planned, rounds, now)
+            if planned.chosen and (promise := promised(planned.chosen, unit(planned.settings), now)):
+                study.store.write([promise], durable=True)
+            _say_submitted(study, folder, rounds, done, _expected(planned, source))
             return 0
         _say_active(there, folder)
         jobs = {job.array or job.id for job in there}
@@ -119,8 +131,8 @@ def _submit(
         study.close()
 
 
-def _plan(study: Study, folder: Path, rounds: Rounds, number: int, fresh: bool) -> Planned:
-    """The jobs to submit, which the cluster would take. fresh: none of the study's are on the queue."""
+def _plan(study: Study, folder: Path, rounds: Rounds, number: int, fresh: bool) -> tuple[Planned, str]:
+    """The jobs to submit, which the cluster would take, and where the knowledge of its queue comes from. fresh: none of the study's are on the queue."""
     site = limits.read(myself())
     if site.config is None:
         call("scontrol", "show", "config")  # which says why
@@ -128,11 +140,25 @@ def _plan(study: Study, folder: Path, rounds: Rounds, number: int, fresh: bool) 
     lives = None
     if fresh:
         lives = accounts.ask([entry.job for entry in entries(rounds)]) or []
-    planned = plan(study.definition, study.snapshot, folder, rounds, site, lives, number)
-    submission.check(planned)
-    if not submission.takes_successor(planned):
-        planned = plan(study.definition, study.snapshot, folder, rounds, site, lives, number, lean=False)
-    return planned
+    learned, now = cache.load(site.config.cluster), time.time()
+
+    def planned(lean: bool) -> Planned:
+        return plan(
+            study.definition, study.snapshot, folder, rounds, site, lives, number, lean, learned.waits, now
+        )
+
+    found = planned(lean=True)
+    submission.check(found)
+    if not submission.takes_successor(found):
+        found = planned(lean=False)
+    return found, learned.said(now)
+
+
+def _expected(planned: Planned, source: str) -> list[str]:
+    """What is expected of the jobs, and from what."""
+    if planned.chosen is None:
+        return []
+    return [f"planned: {brief(planned.chosen, unit(planned.settings))}", because(planned.chosen, source)]
 
 
 def _freeze(project: Path, folder: Path) -> None:
@@ -158,7 +184,9 @@ def _show(planned: Planned, rounds: Rounds) -> None:
         before = f"JOB-OF-{step.record.kind.upper()}-{step.record.round}"
 
 
-def _say_submitted(study: Study, folder: Path, rounds: Rounds, done: list[Submission]) -> None:
+def _say_submitted(
+    study: Study, folder: Path, rounds: Rounds, done: list[Submission], expected: list[str]
+) -> None:
     trials = study.definition.budget.trials
     finished = study.store.snapshot.n_finished
     goal = f"{trials} trials, {finished} of them finished" if trials else f"{finished} trials finished"
@@ -177,6 +205,8 @@ def _say_submitted(study: Study, folder: Path, rounds: Rounds, done: list[Submis
             f"job {record.job}: {record.tasks} worker{'s' if record.tasks != 1 else ''}, at most {record.at_once} "
             f"at a time, each {devices}{record.cpus} CPU{'s' if record.cpus != 1 else ''}{span}{side}  ({script})"
         )
+    for text in expected:
+        click.echo(text)
     _say_what_next(folder, [record.job for record in done])
 
 

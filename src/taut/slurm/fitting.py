@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from taut.errors import InputError, nearest
+from taut.slurm.settings import Settings
 from taut.slurm.site import Association, Config, Nodes, Partition, Qos, Site
 
 __all__ = ["Request", "association", "minutes", "needs", "nodes", "partition", "qos", "span", "time"]
@@ -30,6 +31,23 @@ class Request(msgspec.Struct, frozen=True):
     tasks: int = 1
     at_once: int | None = None
     others: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings, tasks: int, at_once: int | None) -> Request:
+        """`tasks` jobs of these settings, and one that goes on afterwards."""
+        return cls(
+            partition=settings.partition,
+            account=settings.account,
+            qos=settings.qos,
+            gpus=settings.gpus,
+            gpu_type=settings.gpu_type,
+            cpus=settings.cpus,
+            memory_mb=settings.memory_mb,
+            minutes=settings.time,
+            tasks=tasks,
+            at_once=at_once,
+            others=1,
+        )
 
 
 def span(minutes: float | None) -> str:

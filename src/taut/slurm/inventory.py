@@ -143,6 +143,7 @@ def _partition(line: str, nodes: dict[str, list[Nodes]]) -> Partition:
         job_defaults=amounts(found.get("JobDefaults", "")),
         weights={name.lower(): _weight(value) for name, value in re.findall(r"([^,=]+)=([^,]+)", weights)},
         nodes=tuple(nodes.get(name, ())),
+        whole=found.get("OverSubscribe") == "EXCLUSIVE",
     )
 
 

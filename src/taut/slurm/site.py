@@ -63,7 +63,7 @@ class Partition(msgspec.Struct, frozen=True):
     """One partition. Times in minutes (None: no limit, or no default), memory in MiB.
 
     accounts, qos: who may use it, None for all; no_accounts, no_qos: who may not.
-    weights: what one unit of each resource counts in billing.
+    weights: what one unit of each resource counts in billing. whole: whether a job gets nodes for itself.
     """
 
     name: str
@@ -84,6 +84,7 @@ class Partition(msgspec.Struct, frozen=True):
     job_defaults: dict[str, int] = {}
     weights: dict[str, float] = {}
     nodes: tuple[Nodes, ...] = ()
+    whole: bool = False
 
 
 class Qos(msgspec.Struct, frozen=True):

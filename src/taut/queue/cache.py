@@ -1,0 +1,106 @@
+"""The learned queue, kept for later: one small JSON file for each cluster, in the user's own cache directory.
+
+    $XDG_CACHE_HOME/taut/queue-CLUSTER.json       ~/.cache/taut/... where that is not set
+
+It holds numbers that were read from accounting, so only its owner may read it. Where it is missing, or of another release, the queue is assumed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from taut.duration import in_words
+from taut.errors import InputError
+from taut.queue import reading, sacct
+from taut.queue.records import Reading
+from taut.queue.waits import Waits
+
+__all__ = ["Learned", "assumed", "learn", "load", "place", "save"]
+
+_OLD = 3600.0  # seconds from which on the age is said
+
+
+class Learned(NamedTuple):
+    """A queue as it is known here. source: in words; t: when it was learned, seconds since the epoch; None if it is only assumed."""
+
+    waits: Waits
+    source: str
+    t: float | None
+
+    def said(self, now: float) -> str:
+        """Where it comes from, and how old that is."""
+        if self.t is None:
+            return "learn it: taut plan STUDY --from-sacct"
+        age = now - self.t
+        return self.source if age < _OLD else f"{self.source}, {in_words(age)} ago"
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    source: str
+    t: float
+    waits: str
+    v: int = 1
+
+
+def learn(file: Path | None, now: float, user: str) -> tuple[Learned, Reading]:
+    """The queue from its past jobs in a file, whose last moment is then its present, or (None) from accounting here; and what was read.
+
+    user: whose own jobs count more. Raises `InputError` where there is no job, `SlurmError` where accounting does not answer.
+    """
+    found = sacct.live() if file is None else reading.read(file)
+    jobs = found.jobs
+    if not len(jobs):
+        raise InputError(
+            f"accounting shows no job of the last days ({found}); give a file of another time",
+            ("--from-sacct",),
+        )
+    if file is not None:
+        now = min(now, float(np.nanmax(np.concatenate((jobs.submit, jobs.start, jobs.end)))))
+    source = "from accounting" if file is None else f"from {file.name}"
+    return Learned(Waits.learn(jobs, now, user), source, now), found
+
+
+def place(cluster: str | None) -> Path:
+    """The file of a cluster; None where no Slurm is here."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", cluster or "elsewhere")
+    return base / "taut" / f"queue-{name}.json"
+
+
+def assumed() -> Learned:
+    return Learned(Waits.assumed(), "", None)
+
+
+def load(cluster: str | None) -> Learned:
+    """What was learned of this cluster; else what is assumed of any."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError, ValueError, TypeError, KeyError):
+        kept = msgspec.json.decode(place(cluster).read_bytes(), type=_Kept)
+        if kept.v == 1:
+            return Learned(Waits.from_json(kept.waits), kept.source, kept.t)
+    return assumed()
+
+
+def save(cluster: str | None, learned: Learned) -> Path:
+    """Keep it, whole, readable by its owner alone; where it is then."""
+    assert learned.t is not None, "what is assumed is not kept"
+    path = place(cluster)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kept = _Kept(learned.source, learned.t, learned.waits.to_json())
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(kept))
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return path
