@@ -42,7 +42,7 @@ import json, math, os, random, sys, time
 
 
 def evaluate(x):
-    normal = random.Random(x).gauss(0.0, 1.0)
+    normal = random.Random(f"{{x}} {name}").gauss(0.0, 1.0)
     time.sleep({mean} * math.exp({sigma} * normal - {sigma}**2 / 2))
     return (x - 0.3) ** 2
 
@@ -80,6 +80,11 @@ exec {python} planning_task.py 0.$SLURM_ARRAY_TASK_ID {folder}/$SLURM_ARRAY_TASK
 """
 
 
+def write_task(place: Path) -> None:
+    """The program there; the same parameters take another time in each place."""
+    (place / "planning_task.py").write_text(TASK.format(mean=MEAN, sigma=SPREAD, name=place.name))
+
+
 class Lab:
     """The cluster, and what users do on it."""
 
@@ -107,7 +112,7 @@ class Lab:
     def place(self, name: str, trials: int) -> Path:
         place = self.folder / name
         place.mkdir()
-        (place / "planning_task.py").write_text(TASK.format(mean=MEAN, sigma=SPREAD))
+        write_task(place)
         (place / "study.toml").write_text(STUDY.format(trials=trials, prepares=PREPARES))
         return place
 
@@ -166,6 +171,7 @@ def planned(lab: Lab, known: Path, name: str, trials: int) -> dict[str, Any]:
     """The study from the pilot on, as the plan has it: what was expected, and what came."""
     place = lab.folder / name
     shutil.copytree(known, place, symlinks=True)
+    write_task(place)
     (place / "study.toml").write_text(STUDY.format(trials=trials + PILOT, prepares=PREPARES))
     lab.taut("plan", "study.toml", "--from-sacct", "--json", cwd=place)
     said = lab.taut("run", "study.toml", "--on", "slurm", cwd=place)
@@ -173,8 +179,10 @@ def planned(lab: Lab, known: Path, name: str, trials: int) -> dict[str, Any]:
     print(next(line for line in said.splitlines() if line.startswith("planned: ")))
     found: dict[str, Any] = json.loads(lab.taut("plan", "study.toml", "--check", "--json", cwd=place))[-1]
     low, half, high = found["expected"]["finish"]
+    cheap, usual, dear = found["expected"]["cost"]
+    print(f"  came after {found['came']['finish']:.0f} s; expected {half:.0f} ({low:.0f} to {high:.0f})")
     print(
-        f"  came after {found['came']['finish']:.0f} s; expected {half:.0f} ({low:.0f} to {high:.0f})",
+        f"  cost {3600 * found['came']['cost']:.0f} GPU-s; expected {3600 * usual:.0f} ({3600 * cheap:.0f} to {3600 * dear:.0f})",
         flush=True,
     )
     return found
@@ -199,6 +207,7 @@ def whole(lab: Lab, known: Path, name: str, trials: int) -> float:
     """Seconds until the last result, with one job for all."""
     place = lab.folder / name
     shutil.copytree(known, place, symlinks=True)
+    write_task(place)
     minutes = -(-int(1.3 * (PREPARES + trials * MEAN)) // 60) + 1
     text = STUDY.format(trials=trials + PILOT, prepares=PREPARES)
     (place / "study.toml").write_text(f'{text}time = "{minutes}m"\nworkers = 1\n')

@@ -350,3 +350,13 @@ def test_learning_and_asking_are_quick() -> None:
         waits.quantiles(Ask(1, HOUR, "gpu"), NOW, LEVELS)
     assert learned - began < 5.0
     assert time.process_time() - learned < 2.0
+
+
+def test_at_a_past_moment_only_what_was_over_by_then_is_over() -> None:
+    jobs = Jobs.of(
+        [0.0, 0.0, 0.0, 50.0], [10.0, 80.0, np.nan, 60.0], end=[20, 90, 30, np.nan], walltime=[60] * 4
+    )
+    known = Known.of(jobs, Crowding.of(jobs), 100)
+    for now, seconds, over in ((20, [10, 20, 20, 0], [1, 0, 0, 0]), (100, [10, 80, 30, 10], [1, 1, 0, 1])):
+        wait, done = known.seen(now)
+        assert (wait.tolist(), done.tolist()) == (seconds, [bool(one) for one in over])

@@ -54,10 +54,13 @@ class Known(NamedTuple):
 
     @property
     def doubt(self) -> float:
-        """Standard deviation of the logarithm of the mean."""
+        """Standard deviation of the logarithm of the mean; of few values it is that of Student's t, since their spread is not well known either."""
         if not self.time.mean:
             return 0.0
-        return math.sqrt(math.log1p(self.time.spread**2) / self.values) if self.values else _VAGUE
+        if not self.values:
+            return _VAGUE
+        freedom = _WEIGHT + self.values - 1
+        return math.sqrt(math.log1p(self.time.spread**2) / self.values * freedom / (freedom - 2))
 
 
 class Work(NamedTuple):
