@@ -96,14 +96,17 @@ def plan(
     settings = settings_of(definition)
     if definition.budget.gpu_hours is not None:
         settings = msgspec.structs.replace(settings, requeue=False)  # a second life would be paid for twice
-    pilot = settings.time is None and settings.mode != "batch" and is_first(definition, snapshot)
-    chosen, notes = None, list[str]()
+    opened = settings.time is None and settings.mode != "batch"
+    pilot = opened and is_first(definition, snapshot)
+    small = pilot
+    chosen, notes, paid = None, list[str](), math.inf
     if queue is not None and lives is not None:
         paid = _left(definition, rounds, lives)
         try:
             chosen = choose(definition, snapshot, settings, site, lives, queue, now, paid)
         except InputError as error:
             notes.append(f"not planned: {error}")
+            small = opened
     if chosen is not None:
         notice = settings.notice if settings.notice != NOTICE else None
         settings = applied(settings, chosen)
@@ -113,9 +116,15 @@ def plan(
     jobs = math.ceil(left / settings.slots) if left < math.inf else math.inf  # of one trial for each slot
     workers = 1 if settings.mode == "sequential" else int(min(settings.workers or _WORKERS, jobs))
     batch = settings.mode == "batch"
-    tasks = workers if batch or pilot else int(min(jobs, _REST * workers))
+    tasks = workers if batch or small else int(min(jobs, _REST * workers))
     batches = int(min(math.ceil(jobs / tasks) if jobs < math.inf else _AHEAD, _AHEAD)) if batch else 1
     checked = limits.check(Request.of(settings, tasks * batches, workers), site)
+    if small and settings.time is None and settings.gpus and paid < math.inf:
+        # Nobody has said how long a job is to be, so it is not longer than is paid for.
+        minutes = max(int(60 * paid / (settings.gpus * tasks)), 1)
+        if checked.minutes is None or minutes < checked.minutes:
+            settings = msgspec.structs.replace(settings, time=minutes)
+            checked = limits.check(Request.of(settings, tasks * batches, workers), site)
     notes += _notes(settings, checked)
     if not checked.tasks and lives is not None:
         raise _full(checked)

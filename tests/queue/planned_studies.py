@@ -26,6 +26,7 @@ class Fixed:
     """Waits of a median of `hour` seconds for an hour of one unit, that grow with walltime and size and are spread, and shared within a burst."""
 
     strength = "none: assumed"
+    jobs = 0
 
     def __init__(
         self, hour: float = 3600.0, spread: float = 1.2, longer: float = 1.5, wider: float = 1.36
@@ -45,6 +46,9 @@ class Fixed:
         shared, own = rng.standard_normal((runs, 1)), np.sort(rng.standard_normal((runs, jobs)), axis=1)
         normal = math.sqrt(0.85) * shared + math.sqrt(0.15) * own
         return np.asarray(self._median(ask) * np.exp(self.spread * normal))
+
+    def similar(self, ask: Ask, now: float) -> float:
+        return 0.0
 
     def quantiles(self, ask: Ask, now: float, levels: NDArray[np.float64]) -> NDArray[np.float64]:
         normal = np.array([-1.2815515655446004, 0.0, 1.2815515655446004])

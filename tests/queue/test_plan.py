@@ -78,7 +78,7 @@ def test_a_longer_wait_means_fewer_rounds_and_a_quick_queue_more_jobs() -> None:
 
 
 def test_a_limit_on_running_minutes_makes_jobs_fewer_or_shorter() -> None:
-    limited = planned(room=Bounds(at_once=lambda seconds: int(6 * 3600 // seconds)))
+    limited = planned(room=Bounds(at_once=lambda seconds, slots: int(6 * 3600 // seconds)))
     free = planned()
     shape = limited.best.shape
     assert shape.workers * shape.walltime <= 6 * 3600

@@ -49,7 +49,7 @@ def test_every_shape_keeps_to_every_bound(
     wide = (1,) if mode == "sequential" else wide
     running = minutes * 60  # unit-seconds that may be left to run at a time
 
-    def at_once(seconds: float) -> int:
+    def at_once(seconds: float, slots: int = 1) -> int:
         return int(running // seconds)
 
     room = Bounds(longest, at_once, units, wide, workers, None, mode, "gpu")  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def test_every_shape_keeps_to_every_bound(
     for shape in found:
         shape.check()
         assert 0 < shape.walltime <= longest
-        assert shape.workers <= at_once(shape.walltime)
+        assert shape.workers <= at_once(shape.walltime, shape.slots)
         assert shape.slots in wide and shape.units == max(round(shape.slots * units), 1)
         assert shape.workers * shape.slots <= of.trials + shape.slots
         assert shape.workers <= (workers or math.inf)
@@ -94,7 +94,7 @@ def test_no_shape_where_no_job_can_carry_a_trial() -> None:
     assert not list(shapes(long, Bounds(longest=3600.0)))
     saves = list(shapes(long._replace(saves=True), Bounds(longest=3600.0)))
     assert saves and all(shape.walltime == 3600.0 for shape in saves)
-    assert not list(shapes(work(), Bounds(at_once=lambda _: 0)))
+    assert not list(shapes(work(), Bounds(at_once=lambda seconds, slots: 0)))
 
 
 # ---------------------------------------------------------------------- of an account
@@ -132,7 +132,7 @@ def test_the_longest_job_is_the_partitions_or_the_qos() -> None:
 
 def test_running_minutes_let_more_short_jobs_run_than_long_ones() -> None:
     room = bounds(Settings(gpus=1), site(GrpTRESRunMins_gres_gpu=Limit(240, used=40)), 50)
-    assert [room.at_once(60.0 * minutes) for minutes in (4, 20, 100, 200, 600)] == [50, 10, 2, 1, 0]
+    assert [room.at_once(60.0 * minutes, 1) for minutes in (4, 20, 100, 200, 600)] == [50, 10, 2, 1, 0]
 
 
 def test_jobs_are_as_wide_as_nodes_where_the_study_does_not_say() -> None:
@@ -157,3 +157,15 @@ def test_what_can_never_start_is_refused_as_it_is_at_submission() -> None:
     with pytest.raises(InputError, match="the most is 4") as error:
         bounds(Settings(gpus=8), site(), 10)
     assert error.value.at == ("on", "slurm", "gpus")
+
+
+def test_a_wide_job_meets_limits_with_all_that_it_holds() -> None:
+    user = bounds(Settings(gpus=1), site(MaxTRESPU_gres_gpu=Limit(8)), 50, wider=True)
+    assert user.wide == (1, 4) and [user.at_once(3600.0, slots) for slots in user.wide] == [8, 2]
+    job = bounds(Settings(gpus=1), site(MaxTRESPJ_gres_gpu=Limit(2)), 50, wider=True)
+    assert job.at_once(3600.0, 1) == 50 and job.at_once(3600.0, 4) == 0
+
+
+def test_who_asks_for_shorter_jobs_goes_before_the_file() -> None:
+    found = bounds(Settings(gpus=1, time=240), site(), 10, longest=3600.0)
+    assert found.longest == 3600.0 and found.walltime is None

@@ -208,3 +208,12 @@ def test_conditional_parameters_count_where_they_are() -> None:
     trend = Trend.of(space, codes, np.exp(logs + 0.05 * rng.standard_normal(80)))
     assert trend is not None and trend.explains > 0.8
     assert dict(trend.factors)["momentum"] == pytest.approx(math.e**2, rel=0.4)
+
+
+def test_how_soon_trials_fail_does_not_say_how_long_one_takes() -> None:
+    snapshot = Snapshot(definition(trials=20), SPACE)
+    for n in range(6):
+        snapshot.apply(0, [Started(n=n, a=0, x={"x": 0.5}, r=0, c=n + 1, t=T + n)])
+        snapshot.apply(0, [Finished(n=n, a=0, state="failed", y={}, t=T + n + 0.1, error="no")])
+    with pytest.raises(InputError, match="nothing is known of how long"):
+        Work.of(snapshot)

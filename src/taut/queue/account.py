@@ -14,7 +14,7 @@ from taut.slurm.limits import Request
 from taut.slurm.settings import Settings
 from taut.slurm.site import Partition, Site
 
-__all__ = ["bounds", "unit"]
+__all__ = ["bounds", "unit", "widened"]
 
 _LONGEST = 7 * 1440  # minutes; a plan looks no further, whatever may be asked for
 _USUAL = 24 * 3600.0  # seconds, where nobody knows
@@ -35,6 +35,8 @@ def bounds(
 
     Raises `InputError` where no job like these can start.
     """
+    if longest is not None:  # said by whoever asks, it goes before the file
+        settings = msgspec.structs.replace(settings, time=None)
     slots = 1 if settings.mode == "sequential" else settings.slots
     most = _USUAL if longest is None else longest
     room = Bounds(
@@ -57,8 +59,10 @@ def bounds(
     wide = _widths(settings, site) if wider else room.wide
 
     @functools.cache
-    def at_once(seconds: float) -> int:
-        asked = msgspec.structs.replace(settings, time=math.ceil(seconds / 60))
+    def at_once(seconds: float, side_by_side: int) -> int:
+        asked = msgspec.structs.replace(
+            widened(settings, side_by_side // slots), time=math.ceil(seconds / 60)
+        )
         try:
             return max(limits.check(Request.of(asked, trials, None), site).at_once, 1)
         except InputError:
@@ -67,6 +71,17 @@ def bounds(
     found = _partition(settings, site)
     where = None if found is None else found.name
     return room._replace(longest=most, at_once=at_once, wide=wide, partition=where)
+
+
+def widened(settings: Settings, times: int) -> Settings:
+    """Jobs that hold so many times as much."""
+    if times == 1:
+        return settings
+    memory = settings.memory
+    if memory is not None:
+        memory = f"{int(memory.rstrip('KMGT')) * times}{memory.lstrip('0123456789')}"
+    cpus = None if settings.cpus is None and settings.gpus else (settings.cpus or 1) * times
+    return msgspec.structs.replace(settings, gpus=settings.gpus * times, cpus=cpus, memory=memory)
 
 
 def _longest(settings: Settings, site: Site) -> int:

@@ -24,11 +24,16 @@ _WHY: dict[Goal, str] = {
     "cost": "the least cost, however long it takes",
 }
 _LEVELS = np.array([0.1, 0.5, 0.9])
+_FEW = 10  # jobs
 _EIGHTY = np.array([-1.2815515655446004, 1.2815515655446004])  # of a standard normal variable
 
 
 class Asked(Queue, Protocol):
-    """A queue that can also be asked about one job."""
+    """A queue that can also be asked about one job. jobs: how many are known."""
+
+    @property
+    def jobs(self) -> int: ...
+    def similar(self, ask: Ask, now: float) -> float: ...
 
     def quantiles(self, ask: Ask, now: float, levels: NDArray[np.float64]) -> NDArray[np.float64]: ...
     def immediate(self, ask: Ask, now: float) -> float: ...
@@ -64,10 +69,26 @@ def lines(screen: Screen) -> list[str]:
         *(f"  {peak.what} needs {_size(peak.bytes)} at most (95 %; {peak.source})" for peak in screen.memory),
         f"  the queue: {plan.strength}{source}; such a job starts within a minute in {screen.queue.immediate(screen.plan.ask, screen.now):.0%} of cases, and waits "
         f"{in_words(half)} (80 %: {in_words(early)} to {in_words(late)})",
+        *_unlike(screen),
         f"  chosen for {_WHY[plan.goal]}",
+        *_short(plan, screen.unit, screen.budget),
         "",
         *_table(plan, screen.unit),
     ]
+
+
+def _unlike(screen: Screen) -> Iterator[str]:
+    """A word of warning where the queue is known, and jobs like these are not."""
+    if screen.queue.jobs and screen.queue.similar(screen.plan.ask, screen.now) < _FEW:
+        yield "  few of the known jobs are like these, so what they wait is a guess from others"
+
+
+def _short(plan: Plan, unit: str, budget: float | None) -> Iterator[str]:
+    """What a budget does not pay for."""
+    cost = plan.best.outlook.cost[1]
+    if budget is not None and cost > budget:
+        count = int(plan.work.trials * budget / cost)
+        yield f"  {budget:g} {unit}-h pay for about {count} of the {plan.work.trials} trials; the study ends there"
 
 
 def brief(plan: Plan, unit: str, budget: float | None = None) -> str:

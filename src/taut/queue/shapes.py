@@ -13,8 +13,8 @@ from taut.slurm.settings import usual_notice
 
 __all__ = ["Bounds", "Limit", "notice", "shape", "shapes", "walltime"]
 
-Limit = Callable[[float], int]
-"""How many jobs of so many seconds the account's limits let run at a time; 0 if one such job can never start."""
+Limit = Callable[[float, int], int]
+"""(seconds, slots) -> how many such jobs the account's limits let run at a time; 0 if one can never start."""
 
 _SAFE = 1.6448536269514722  # 95th percentile of the standard normal distribution
 _MORE = 1.02  # of a walltime, for what nobody thought of
@@ -34,7 +34,7 @@ class Bounds(NamedTuple):
     """
 
     longest: float = 24 * 3600.0
-    at_once: Limit = lambda _: 10**9
+    at_once: Limit = lambda seconds, slots: 10**9
     units: float = 1
     wide: Sequence[int] = (1,)
     workers: int | None = None
@@ -117,8 +117,16 @@ def shape(work: Work, bounds: Bounds, slots: int, workers: int, each: int) -> Sh
         seconds = bounds.longest
         if walltime(work, 1, slots) > seconds and not work.saves:
             return None
+    elif (
+        bounds.walltime is not None
+        and not work.saves
+        and work.overhead.time.mean + work.trial.time.mean > seconds
+    ):
+        return None
     units = max(round(slots * bounds.units), 1)
-    workers = int(min(workers, bounds.at_once(seconds), bounds.reserve // (units * seconds / 3600.0)))
+    workers = int(
+        min(workers, bounds.at_once(seconds, slots), (bounds.reserve + 1e-9) // (units * seconds / 3600.0))
+    )
     if workers < 1:
         return None
     return Shape(seconds, workers, None, slots, units, bounds.mode, bounds.partition)

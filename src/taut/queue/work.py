@@ -135,6 +135,8 @@ def _took(snapshot: Snapshot) -> tuple[NDArray[np.int64], Floats]:
     """Trials that have ended, or wait on a rung, and seconds that slots were busy with each: attempts that came to nothing count."""
     rows = snapshot.where(State.COMPLETE, State.PRUNED, State.FAILED)
     waiting = np.array(sorted(snapshot.waiting), np.int64)
+    if not len(waiting) + len(snapshot.where(State.COMPLETE, State.PRUNED)):
+        return waiting, np.empty(0)  # how soon trials fail does not say how long one takes
     took = snapshot.finished[rows] - snapshot.started[rows]
     for i in np.flatnonzero(np.isin(rows, list(snapshot.releases))):
         took[i] = snapshot.spent(int(rows[i]))
