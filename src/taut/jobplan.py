@@ -107,6 +107,10 @@ def plan(
         except InputError as error:
             notes.append(f"not planned: {error}")
             small = opened
+        if opened and definition.budget.trials is None:
+            notes.append(
+                "not planned: a plan needs a number of trials; add [budget] trials = 100, or give --trials"
+            )
     if chosen is not None:
         notice = settings.notice if settings.notice != NOTICE else None
         settings = applied(settings, chosen)
