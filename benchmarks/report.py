@@ -24,8 +24,8 @@ from taut.events import Event, Finished, Reported, Started
 from taut.fidelity import Fidelity
 from taut.liveness import introduce
 from taut.pruners.halving import AshaPruner
-from taut.report.facts import Facts, Pick
-from taut.report.page import page
+from taut.reports.facts import Facts, Pick
+from taut.reports.page import page
 from taut.savings import savings
 from taut.snapshot import Snapshot
 

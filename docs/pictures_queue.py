@@ -25,7 +25,7 @@ from taut.queue.simulate import (
     timeline,
 )
 from taut.queue.timeline import Timeline
-from taut.report.gantt import svg
+from taut.reports.gantt import svg
 
 __all__ = ["COURSES", "pictures", "played"]
 

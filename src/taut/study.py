@@ -38,7 +38,7 @@ from taut.worker import Mode, Worker
 
 if TYPE_CHECKING:
     from taut.executors.futures import Pool
-    from taut.report.plots import Plots
+    from taut.reports.plots import Plots
 
 __all__ = ["Study", "Trials"]
 
@@ -270,7 +270,7 @@ class Study:
     @property
     def plot(self) -> Plots:
         """Figures of what is known now: ``study.plot.history()``, `importance`, `parallel`, `slice`, `contour`, `curves`, `pareto`, `gantt`."""
-        from taut.report.plots import Plots
+        from taut.reports.plots import Plots
 
         return Plots(self.snapshot, self.store.clock.now(), self.store.proposals.pruner)
 

@@ -250,7 +250,7 @@ def _draw(
     if svg is None and png is None:
         return
     from taut.queue.predicted import course
-    from taut.report import gantt
+    from taut.reports import gantt
 
     timeline = course(chosen, learned.waits, now)
     early, _, late = chosen.best.outlook.finish
@@ -263,7 +263,7 @@ def _draw(
 
     files: dict[str, bytes] = {}
     if png is not None:
-        from taut.report.png import png as as_png
+        from taut.reports.png import png as as_png
 
         files[png] = as_png(drawn(dark=False))
     if svg is not None:

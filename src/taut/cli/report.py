@@ -14,9 +14,9 @@ from taut.cli import fronts, pruning
 from taut.cli.common import locate, open_study
 from taut.cli.show import _said as status_of
 from taut.errors import InputError, StudyError
-from taut.report.actual import Jobs
-from taut.report.facts import Facts, Pick
-from taut.report.page import MARK, page
+from taut.reports.actual import Jobs
+from taut.reports.facts import Facts, Pick
+from taut.reports.page import MARK, page
 from taut.study import Study
 
 __all__ = ["report"]

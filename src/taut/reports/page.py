@@ -18,10 +18,10 @@ from typing import Any
 
 from taut.errors import InputError
 from taut.pruners.base import Pruner
-from taut.report import sections
-from taut.report.drawings import drawings
-from taut.report.facts import Facts
-from taut.report.table import table
+from taut.reports import sections
+from taut.reports.drawings import drawings
+from taut.reports.facts import Facts
+from taut.reports.table import table
 from taut.snapshot import Snapshot
 
 __all__ = ["MARK", "page"]
@@ -86,7 +86,7 @@ def _data(name: str, value: Any) -> str:
 
 
 def _asset(name: str) -> str:
-    return (importlib.resources.files("taut.report") / name).read_text(encoding="utf-8")
+    return (importlib.resources.files("taut.reports") / name).read_text(encoding="utf-8")
 
 
 def _hash(script: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from taut.definition import Objective
-from taut.report.points import Axis, Floats
+from taut.reports.points import Axis, Floats
 
 __all__ = [
     "BEST",

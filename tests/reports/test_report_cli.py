@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import taut
-from taut.report.page import MARK
+from taut.reports.page import MARK
 
 pytest.importorskip("plotly")
 SOURCE = Path(taut.__file__).resolve().parents[1]

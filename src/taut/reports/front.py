@@ -9,8 +9,8 @@ import numpy as np
 
 from taut.definition import Objective
 from taut.metrics.pareto import Front, losses
-from taut.report.points import Floats, Ints, thinned
-from taut.report.style import BEST, GOOD, Figure, blank, label, layout, six, upright
+from taut.reports.points import Floats, Ints, thinned
+from taut.reports.style import BEST, GOOD, Figure, blank, label, layout, six, upright
 from taut.snapshot import Snapshot
 
 __all__ = ["Pareto", "figure", "pareto"]

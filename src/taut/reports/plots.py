@@ -7,11 +7,11 @@ from typing import Any
 
 from taut.errors import InputError
 from taut.pruners.base import Pruner
-from taut.report import contours, front, history, importance, learning, parallel, slices
-from taut.report.actual import actual
-from taut.report.chart import Chart
-from taut.report.importance import Importance
-from taut.report.style import Figure
+from taut.reports import contours, front, history, importance, learning, parallel, slices
+from taut.reports.actual import actual
+from taut.reports.chart import Chart
+from taut.reports.importance import Importance
+from taut.reports.style import Figure
 from taut.snapshot import Snapshot
 
 __all__ = ["Plots", "plotly"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from taut.pruners.base import Pruner
-from taut.report import contours, front, history, importance, learning, parallel, slices
-from taut.report.style import Figure
+from taut.reports import contours, front, history, importance, learning, parallel, slices
+from taut.reports.style import Figure
 from taut.snapshot import Snapshot
 
 __all__ = ["Drawing", "drawings"]

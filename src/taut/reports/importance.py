@@ -11,9 +11,9 @@ from taut.ladder import Ladder
 from taut.leading import rungs
 from taut.metrics.pareto import losses
 from taut.pruners.base import Pruner
-from taut.report.pedanova import pedanova
-from taut.report.points import Floats, Ints, axes_of, objective_of
-from taut.report.style import GOOD, PALE, Figure, blank, label, layout, six
+from taut.reports.pedanova import pedanova
+from taut.reports.points import Floats, Ints, axes_of, objective_of
+from taut.reports.style import GOOD, PALE, Figure, blank, label, layout, six
 from taut.snapshot import Snapshot
 from taut.standing import standing
 from taut.trial import State

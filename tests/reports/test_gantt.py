@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taut.queue.timeline import Bar, Timeline
-from taut.report.chart import Chart
-from taut.report.gantt import svg, text
-from taut.report.ticks import span_text, ticks
+from taut.reports.chart import Chart
+from taut.reports.gantt import svg, text
+from taut.reports.ticks import span_text, ticks
 
 NAME = "{http://www.w3.org/2000/svg}"
 COURSE = Timeline(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from taut.report.actual import Jobs
+from taut.reports.actual import Jobs
 from taut.savings import Savings
 
 __all__ = ["Facts", "Pick"]

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from taut.report.points import Axis, Floats, Points, axes_of, thinned
-from taut.report.style import SCALE, Figure, blank, label, layout, level_names, ranks, reach, six
+from taut.reports.points import Axis, Floats, Points, axes_of, thinned
+from taut.reports.style import SCALE, Figure, blank, label, layout, level_names, ranks, reach, six
 from taut.snapshot import Snapshot
 
 __all__ = ["Parallel", "figure", "parallel"]

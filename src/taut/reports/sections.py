@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from taut.duration import in_words
-from taut.report.actual import actual
-from taut.report.drawings import Drawing
-from taut.report.facts import Facts
-from taut.report.failures import Failure, failures, interruptions
-from taut.report.gantt import svg
-from taut.report.ledger import Entry, ledger
-from taut.report.table import Table
+from taut.reports.actual import actual
+from taut.reports.drawings import Drawing
+from taut.reports.facts import Facts
+from taut.reports.failures import Failure, failures, interruptions
+from taut.reports.gantt import svg
+from taut.reports.ledger import Entry, ledger
+from taut.reports.table import Table
 from taut.snapshot import Snapshot
 
 __all__ = ["course", "failed", "figures", "links", "summary", "trials"]

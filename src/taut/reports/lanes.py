@@ -8,7 +8,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 
 from taut.queue.timeline import Bar, Kind, Timeline
-from taut.report.ticks import span_text
+from taut.reports.ticks import span_text
 
 __all__ = ["KINDS", "NAMES", "Axis", "described", "raster", "reach"]
 

@@ -16,10 +16,10 @@ from taut.errors import InputError
 from taut.events import Finished
 from taut.fidelity import Fidelity
 from taut.pruners.halving import AshaPruner
-from taut.report import contours, front, history, importance, learning, parallel, slices, style
-from taut.report.failures import failures, interruptions
-from taut.report.points import Points, axes_of, thinned
-from taut.report.table import table
+from taut.reports import contours, front, history, importance, learning, parallel, slices, style
+from taut.reports.failures import failures, interruptions
+from taut.reports.points import Points, axes_of, thinned
+from taut.reports.table import table
 from taut.snapshot import Snapshot
 
 graph = pytest.importorskip("plotly.graph_objects")
@@ -178,7 +178,7 @@ def test_the_table_has_every_value_in_its_own_type() -> None:
 
 
 def test_a_table_that_is_too_wide_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taut.report.table._CELLS", 4 * 8)
+    monkeypatch.setattr("taut.reports.table._CELLS", 4 * 8)
     found = table(several())
     assert found.left_out == ["layers", "optim"] and "lr" in {column.name for column in found.columns}
 

@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from xml.sax.saxutils import escape as escaped
 
 from taut.queue.timeline import Bar, Kind, Timeline
-from taut.report.lanes import KINDS, NAMES, Axis, described, raster, reach
-from taut.report.ticks import span_text, ticks
+from taut.reports.lanes import KINDS, NAMES, Axis, described, raster, reach
+from taut.reports.ticks import span_text, ticks
 
 __all__ = ["svg", "text"]
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from taut.errors import InputError, nearest
-from taut.report.points import Axis, Floats, Points, axes_of, thinned
-from taut.report.style import SURFACE, Figure, axis_form, blank, label, layout, ranks, six
+from taut.reports.points import Axis, Floats, Points, axes_of, thinned
+from taut.reports.style import SURFACE, Figure, axis_form, blank, label, layout, ranks, six
 from taut.snapshot import Snapshot
 
 __all__ = ["Contour", "contour", "contours", "figure", "nothing"]

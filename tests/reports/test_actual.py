@@ -9,8 +9,8 @@ from courses import T, definition, ended, fold, left, opened, started, told, tri
 from taut.events import Closed
 from taut.fidelity import Fidelity
 from taut.queue.timeline import Bar, Timeline
-from taut.report.actual import Jobs, actual
-from taut.report.ledger import ledger
+from taut.reports.actual import Jobs, actual
+from taut.reports.ledger import ledger
 from taut.savings import Savings
 from taut.slurm.jobs import Life
 

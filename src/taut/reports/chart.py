@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from taut.queue.timeline import Timeline
-from taut.report.gantt import svg, text
-from taut.report.png import png
+from taut.reports.gantt import svg, text
+from taut.reports.png import png
 
 __all__ = ["Chart"]
 

@@ -12,8 +12,8 @@ from courses import definition, fold, random_study
 import taut
 from taut.events import Event, Reported
 from taut.fidelity import Fidelity
-from taut.report.importance import Importance, figure, importance
-from taut.report.pedanova import pedanova
+from taut.reports.importance import Importance, figure, importance
+from taut.reports.pedanova import pedanova
 
 optuna = pytest.importorskip("optuna")
 

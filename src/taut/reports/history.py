@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from taut.report.points import Floats, Ints, Points, thinned
-from taut.report.style import BEST, GOOD, PRUNED, Figure, blank, label, layout, six, upright
+from taut.reports.points import Floats, Ints, Points, thinned
+from taut.reports.style import BEST, GOOD, PRUNED, Figure, blank, label, layout, six, upright
 from taut.snapshot import Snapshot
 
 __all__ = ["History", "figure", "history"]

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from taut.report.points import Axis, Points, axes_of, thinned
-from taut.report.style import BEST, GOOD, PRUNED, Figure, axis_form, blank, label, layout, six, upright
+from taut.reports.points import Axis, Points, axes_of, thinned
+from taut.reports.style import BEST, GOOD, PRUNED, Figure, axis_form, blank, label, layout, six, upright
 from taut.snapshot import Snapshot
 
 __all__ = ["Slices", "figure", "slices"]

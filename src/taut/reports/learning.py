@@ -9,8 +9,8 @@ import numpy as np
 from taut.definition import Objective
 from taut.leading import rungs
 from taut.pruners.base import Pruner
-from taut.report.points import Floats, Points, objective_of, thinned
-from taut.report.style import BEST, GOOD, PRUNED, Figure, blank, label, layout, six, upright
+from taut.reports.points import Floats, Points, objective_of, thinned
+from taut.reports.style import BEST, GOOD, PRUNED, Figure, blank, label, layout, six, upright
 from taut.snapshot import Snapshot
 from taut.trial import State
 

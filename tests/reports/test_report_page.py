@@ -17,8 +17,8 @@ from tab import Tab, find, tab
 
 import taut
 from taut.events import Finished
-from taut.report.facts import Facts, Pick
-from taut.report.page import MARK, page
+from taut.reports.facts import Facts, Pick
+from taut.reports.page import MARK, page
 from taut.snapshot import Snapshot
 
 pytest.importorskip("plotly")
