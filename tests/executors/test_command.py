@@ -481,7 +481,7 @@ def test_waiting_costs_little(bench: Bench) -> None:
     start = time.monotonic()
     assert list(executor.poll(2.0)) == []
     assert 1.9 < time.monotonic() - start < 2.5
-    assert time.process_time() - before < 0.02
+    assert time.process_time() - before < 0.1  # of two seconds, on a machine where a tick may count for more
 
 
 def test_poll_returns_at_once_what_is_known(bench: Bench) -> None:

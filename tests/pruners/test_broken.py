@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from reports import definition, started, study, told
+from histories import definition, started, study, told
 
 from taut.pruners.broken import broken
 

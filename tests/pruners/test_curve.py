@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reports import GO, STOP, curve, definition, ended, losses, make, study
+from histories import GO, STOP, curve, definition, ended, losses, make, study
 
 from taut.fidelity import Fidelity
 from taut.pruners.curve import CurvePruner

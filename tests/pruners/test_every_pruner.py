@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from reports import (
+from histories import (
     GO,
     PAUSE,
     SPACE,
@@ -25,6 +23,8 @@ from reports import (
     study,
     told,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from taut.definition import Definition
 from taut.errors import InputError
@@ -359,7 +359,7 @@ def test_steps_need_not_be_whole(case: str) -> None:
 def test_no_pruner_needs_what_takes_long_to_load() -> None:
     code = """
 import sys
-from reports import *
+from histories import *
 for name, options in (("median", {}), ("racing", {"least": 2}), ("curve", {}), ("threshold", {"upper": 1})):
     asked = make(definition(), name, **options)
     asked.judge(losses(*([[3.0 / s + n for s in range(1, 9)] for n in range(8)])), 7)

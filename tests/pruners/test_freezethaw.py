@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from reports import GO, PAUSE, STOP, Values, curve, definition, ended, make, started, study, told
+from histories import GO, PAUSE, STOP, Values, curve, definition, ended, make, started, study, told
 from scipy.stats import norm
 
 import taut

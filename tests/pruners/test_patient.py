@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from reports import GO, STOP, curve, definition, losses, make, started, study, told
+from histories import GO, STOP, curve, definition, losses, make, started, study, told
 
 from taut.errors import InputError
 from taut.pruners.patient import PatientPruner

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from histories import GO, SPACE, STOP, curve, definition, losses, make, study, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reports import GO, SPACE, STOP, curve, definition, losses, make, study, told
 
 from taut.fidelity import Fidelity
 from taut.pruners.percentile import MedianPruner, PercentilePruner

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from reports import definition, ended, make, started, study, told
+from histories import definition, ended, make, started, study, told
 
 import taut
 from taut.events import Event, Released

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reports import GO, STOP, definition, losses, make, started, study, told
+from histories import GO, STOP, definition, losses, make, started, study, told
 from scipy import stats
 
 from taut.pruners.racing import RacingPruner
