@@ -2,6 +2,7 @@
 
     split      "python train.py {args}" -> ["python", "train.py", "{args}"]
     pieces     "--lr={lr}" -> [("--lr=", "lr")]
+    switch     "amp:--amp" -> the words for true and for false of a flag that takes no value
     check      does every parameter reach the command, and is every placeholder known?
 
 A parameter's value fills a part of one argument, so it can never become a second argument or a command.
@@ -17,7 +18,7 @@ from typing import Any
 from taut.errors import InputError, nearest
 from taut.space.expression import Expression
 
-__all__ = ["OWN", "check", "pieces", "split"]
+__all__ = ["OWN", "check", "pieces", "split", "switch"]
 
 OWN = ("args", "trial_dir", "trial", "base", "config")
 """Placeholders besides the parameters' names: all parameters in the study's style, the trial's directory,
@@ -81,6 +82,16 @@ def pieces(word: str) -> list[tuple[str, str | None]]:
     return [*found, (literal, None)] if literal or not found else found
 
 
+def switch(placeholder: str) -> tuple[str, str, str] | None:
+    """A placeholder for a flag without a value as (parameter, word for true, word for false); None for any other.
+
+    ``amp:--amp`` is --amp or nothing, ``amp:--amp|--no-amp`` one of the two.
+    """
+    name, colon, words = placeholder.partition(":")
+    on, _, off = words.partition("|")
+    return (name, on, off) if colon else None
+
+
 def check(
     words: Sequence[str],
     parameters: Mapping[str, Mapping[str, Any]],
@@ -103,6 +114,9 @@ def check(
     for index, word in enumerate(words):
         try:
             names = [name for _, name in pieces(word) if name is not None]
+            if len(names) == 1 and (found := switch(names[0])) is not None:
+                names = [found[0]]
+                _check_switch(word, found, given)
             _check_word(words, index, names, given)
         except InputError as error:
             raise error.under(str(index)) from None
@@ -154,6 +168,25 @@ def _check_word(
                 f"a shell would run the text of {{{name}}} as code; values may only be arguments; "
                 f"""write '... "$1"' sh {{{name}}} after -c"""
             )
+
+
+def _check_switch(
+    word: str, found: tuple[str, str, str], parameters: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """A flag without a value stands alone, has a word, and follows a parameter that is true or false."""
+    name, on, off = found
+    if not (word.startswith("{") and word.endswith("}")) or not (on or off):
+        raise InputError(
+            f"{word!r} is no flag without a value; {{{name}:--{name}}} (there if it is true) and "
+            f"{{{name}:--{name}|--no-{name}}} are allowed, alone between blanks; write one of them"
+        )
+    form = parameters.get(name, {})
+    values = form.get("choice", form.get("ordinal", ()))
+    if name in parameters and not (values and all(isinstance(value, bool) for value in values)):
+        raise InputError(
+            f"{{{name}:...}} is for a parameter that is true or false, and {name!r} is not; "
+            f"write {name} = {{ choice = [false, true] }}, or --{name} {{{name}}}"
+        )
 
 
 def _check_all_seen(named: Iterable[str], parameters: Mapping[str, Mapping[str, Any]]) -> None:

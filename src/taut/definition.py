@@ -84,16 +84,20 @@ class Evaluation(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout: seconds of wall-clock time for each trial, or None.
     cwd: working directory relative to `base`; None is the trial's own directory.
     base: directory that relative names start from, as seen from the study directory or absolute.
+    fresh_process: whether each trial of a function has a process of its own; a command always has.
+    model: the model that trials start from, where the command, the space or the configuration names one (`taut.basemodel`).
     """
 
     command: list[str] | None = None
     function: str | None = None
-    style: Literal["--k v", "--k=v", "k=v", "a.b=v"] = "--k v"
+    style: Literal["--k v", "--k=v", "k=v", "a.b=v", "++a.b=v"] = "--k v"
     config: str | None = None
     timeout: float | None = None
     cwd: str | None = None
     base: str = "."
     results: Results = Results()
+    fresh_process: bool = False
+    model: str | None = None
 
 
 class Earlier(msgspec.Struct, frozen=True, omit_defaults=True):

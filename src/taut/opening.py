@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from taut import basemodel
 from taut.clock import Clock
 from taut.decide import Proposals
 from taut.definition import Definition, Earlier
@@ -136,6 +137,14 @@ def _check_change(path: Path | None, now: Definition, wanted: Definition) -> Non
         raise InputError(
             f"{path} takes its trials to {now.fidelity.told(now.fidelity.max)}; use another directory for another fidelity",
             ("pruner", "fidelity"),
+        )
+    old, new = now.evaluation.model, wanted.evaluation.model
+    if old and new and not basemodel.same(old, new):
+        in_command = basemodel.in_words(wanted.evaluation.command or ()) is not None
+        raise InputError(
+            f"{path} has tuned {old}, and this is {new}: trials of two base models cannot be compared; make it a study of its own "
+            f"that learns from this one: taut init --from {path} --model {new} (or another name, and warm_start, in this file)",
+            ("command" if in_command or not wanted.evaluation.config else "config",),
         )
     if wanted.seed != now.seed:
         raise InputError(

@@ -29,6 +29,22 @@ def expand(*words: str, style: Style = "--k v", params: dict[str, Any] = PARAMS)
     return Template(words, style).expand(params, PLACES)
 
 
+@pytest.mark.parametrize("style", ["--k v", "--k=v", "k=v"])
+def test_flags_without_a_value(style: Style) -> None:
+    words = ("run", "{amp:--amp}", "{ema:--ema|--no-ema}", "{bias:|--no-bias}")
+    assert expand(*words, style=style, params={"amp": True, "ema": True, "bias": True}) == [
+        "run",
+        "--amp",
+        "--ema",
+    ]
+    assert expand(*words, style=style, params={"amp": False, "ema": False, "bias": False}) == [
+        "run",
+        "--no-ema",
+        "--no-bias",
+    ]
+    assert expand(*words, style=style, params={}) == ["run"], "where their conditions do not hold"
+
+
 @pytest.mark.parametrize(
     ("style", "words"),
     [
@@ -142,7 +158,9 @@ def test_a_text_never_becomes_another_argument(text: str, style: Style) -> None:
     words = expand("p", "{args}", "--o={x}", "end", params={"x": text}, style=style)
     assert words[0] == "p" and words[-1] == "end" and words[-2] == f"--o={text}"
     spelled = words[1:-2]
-    if style == "--k v" and not text.startswith("-"):
+    if style == "a.b=v":
+        assert len(spelled) == 1 and spelled[0].startswith("x=")
+    elif style == "--k v" and not text.startswith("-"):
         assert spelled == ["--x", text]
     else:
         assert len(spelled) == 1 and spelled[0].endswith(f"x={text}")

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from taut.commandline import OWN, pieces
+from taut.commandline import OWN, pieces, switch
 from taut.errors import InputError
+from taut.executors.overrides import override_text
 
 __all__ = ["Style", "Template", "spell", "step_text", "text_of"]
 
-Style = Literal["--k v", "--k=v", "k=v", "a.b=v"]
+Style = Literal["--k v", "--k=v", "k=v", "a.b=v", "++a.b=v"]
+
+OVERRIDES = ("a.b=v", "++a.b=v")
+"""The styles of Hydra and OmegaConf, in which texts are quoted where those would read something else."""
 
 _AT = ("command",)
 
@@ -42,8 +46,8 @@ def spell(name: str, value: Any, style: Style) -> list[str]:
     """The words by which ``{args}`` gives one parameter."""
     if style == "k=v":
         return [f"{name}={text_of(value)}"]
-    if style == "a.b=v":
-        return [f"{name.replace('__', '.')}={text_of(value)}"]
+    if style in OVERRIDES:
+        return [f"{style.partition('a')[0]}{name.replace('__', '.')}={override_text(value)}"]
     if value is None:
         return []
     if style == "--k=v":
@@ -76,6 +80,14 @@ class Slot(NamedTuple):
     name: str
 
 
+class Switch(NamedTuple):
+    """A flag without a value: ``{amp:--amp}``, the words for true and for false; an empty one is left out."""
+
+    name: str
+    on: str
+    off: str
+
+
 class Pair(NamedTuple):
     """An option and, as the next word, a parameter: ``--momentum {momentum}``."""
 
@@ -83,7 +95,7 @@ class Pair(NamedTuple):
     name: str
 
 
-Word = tuple["str | Slot", ...]
+Word = tuple["str | Slot | Switch", ...]
 
 
 class Template:
@@ -92,7 +104,7 @@ class Template:
     def __init__(self, words: Sequence[str], style: Style) -> None:
         self._style = style
         parsed = [_parse(word) for word in words]
-        self.names = frozenset(part.name for word in parsed for part in word if isinstance(part, Slot))
+        self.names = frozenset(part.name for word in parsed for part in word if not isinstance(part, str))
         self._words = _paired(parsed)
 
     def expand(self, params: Mapping[str, Any], places: Mapping[str, str]) -> list[str]:
@@ -109,7 +121,7 @@ class Template:
     def program(self, base: str) -> str:
         """The first word; only ``{base}`` may stand in it, so that it can be looked for beforehand."""
         word = self._words[0]
-        if isinstance(word, Pair) or any(isinstance(part, Slot) and part.name != "base" for part in word):
+        if isinstance(word, Pair) or any(not isinstance(part, str) and part.name != "base" for part in word):
             raise InputError(
                 "the program itself cannot be a parameter; begin the command with a fixed name", _AT
             )
@@ -123,6 +135,9 @@ class Template:
                 return []
             value = given[word.name]
             return _option(word.option, value) if self._style == "--k v" else [word.option, text_of(value)]
+        if len(word) == 1 and isinstance(flag := word[0], Switch):
+            told = (flag.on if given[flag.name] else flag.off) if flag.name in given else ""
+            return [told] if told else []
         if word == (Slot("args"),):
             return [text for name, value in given.items() for text in spell(name, value, self._style)]
         last = word[-1] if word else ""
@@ -133,13 +148,26 @@ class Template:
                 return []
             if len(word) == 1 and self._style == "--k v" and isinstance(given[last.name], (list, tuple)):
                 return [text_of(element) for element in given[last.name]]
-        return ["".join(part if isinstance(part, str) else _fill(part, given, places) for part in word)]
+        spelled = override_text if self._style in OVERRIDES and _is_override(word) else text_of
+        return [
+            "".join(part if isinstance(part, str) else _fill(part, given, places, spelled) for part in word)
+        ]
 
 
-def _fill(slot: Slot, given: Mapping[str, Any], places: Mapping[str, str]) -> str:
+def _is_override(word: Word) -> bool:
+    """Whether a word is a key and one value: ``optimizer.lr={lr}``, ``+model.rank={rank}``."""
+    return len(word) == 2 and isinstance(word[0], str) and re.fullmatch(r"[^-=][^=]*=", word[0]) is not None
+
+
+def _fill(
+    slot: Slot | Switch,
+    given: Mapping[str, Any],
+    places: Mapping[str, str],
+    spelled: Callable[[Any], str],
+) -> str:
     if slot.name in OWN or slot.name in places:
-        return places[slot.name]
-    return text_of(given[slot.name]) if slot.name in given else ""
+        return spelled(places[slot.name]) if slot.name in OWN else places[slot.name]
+    return spelled(given[slot.name]) if slot.name in given else ""
 
 
 def _paired(words: Sequence[Word]) -> list[Word | Pair]:
@@ -163,10 +191,11 @@ def _paired(words: Sequence[Word]) -> list[Word | Pair]:
 
 
 def _parse(text: str) -> Word:
-    parts: list[str | Slot] = []
+    parts: list[str | Slot | Switch] = []
     for literal, name in pieces(text):
         if literal:
             parts.append(literal)
         if name is not None:
-            parts.append(Slot(name))
+            found = switch(name)
+            parts.append(Slot(name) if found is None else Switch(*found))
     return tuple(parts)
