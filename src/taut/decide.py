@@ -405,14 +405,19 @@ def _reaching(until: str, snapshot: Snapshot, proposals: Proposals) -> int | Non
 
 def _busy(snapshot: Snapshot, now: float, limit: float) -> bool:
     """Whether at least one trial was running during `limit` seconds or more."""
-    if now - snapshot.first_start < limit:
-        return False
+    return now - snapshot.first_start >= limit and busy(snapshot, now) >= limit
+
+
+def busy(snapshot: Snapshot, now: float) -> float:
+    """Seconds during which at least one trial was running."""
     ran = spells(snapshot, now)
+    if not len(ran.begin):
+        return 0.0
     order = np.argsort(ran.begin, kind="stable")
     start, end = ran.begin[order], np.maximum.accumulate(ran.end[order])
     # Each interval adds what reaches beyond everything that began before it.
     before = np.concatenate(([-np.inf], end[:-1]))
-    return bool(np.maximum(end - np.maximum(start, before), 0.0).sum() >= limit)
+    return float(np.maximum(end - np.maximum(start, before), 0.0).sum())
 
 
 def _open(snapshot: Snapshot, n: int, batch: int) -> bool:

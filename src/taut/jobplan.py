@@ -8,7 +8,6 @@ jobs. In batch mode each batch is a round, and depends on the one before.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,33 +16,27 @@ import msgspec
 
 from taut.definition import Definition
 from taut.errors import InputError
-from taut.slurm import ledger, limits, script
+from taut.slurm import ledger, limits
 from taut.slurm.jobs import Life
 from taut.slurm.limits import Checked, Request
 from taut.slurm.rounds import Rounds, Submission
 from taut.slurm.settings import NOTICE, Settings, usual_notice
 from taut.slurm.site import Site
+from taut.slurm.steps import Step, steps, words
 from taut.snapshot import Snapshot
 from taut.studyfile.slurm import settings as read_settings
 
 if TYPE_CHECKING:
+    from taut.queue.pilot import Pilot
     from taut.queue.plan import Plan, Queue
 
 __all__ = ["Planned", "Step", "entries", "plan", "progress", "settings_of", "words"]
 
 _WORKERS = 8  # at the same time, where the file leaves it to us
-_REST = 25  # tasks for each that may run at a time, at most; what is left then is the successor's
+_REST = 25  # tasks for each that may run at a time, at most, where nothing is planned; what is left then is the successor's
+_SPARE = 1.2  # times as many jobs as a plan expects to start: those that nobody needs are cancelled
 _AHEAD = 10  # batches that are submitted at once, at most
 _FOLLOW = 10  # minutes that a successor may take
-_MARGIN = 5.0  # seconds of the time that Slurm gives between SIGTERM and SIGKILL that are left unused
-
-
-class Step(NamedTuple):
-    """One job to submit: its record, its script, and the words of sbatch but for the dependency."""
-
-    record: Submission
-    script: str
-    dependent: bool
 
 
 class Planned(NamedTuple):
@@ -80,8 +73,8 @@ def plan(
 ) -> Planned:
     """The jobs that carry the study on from what `snapshot` knows. Writes nothing.
 
-    A time and a number of workers that the study leaves open are those of the best plan, as soon as a trial has shown how long one takes. Until then the
-    time is the partition's own, and a round whose time is open is small, so that the next one is planned.
+    What the study leaves open (time, workers, mode, trials side by side) is that of the best plan, as soon as a trial has shown how long one takes; until then a few
+    trials begin. A round has about as many jobs as the plan expects to start, so that what they leave is planned anew.
 
     folder: the study's absolute directory. rounds: what it has submitted so far. lives: what accounting knows of the study's jobs so far; None leaves the
     budget of GPU-hours aside. number: of the first round, which has to be the next one from before the queue was
@@ -91,14 +84,17 @@ def plan(
     Raises `InputError` where a job like these can never start, or does not fit into the GPU-hours that are left.
     """
     # Much to load, for those who only ask what was submitted.
-    from taut.queue.choice import applied, choose, is_first
+    from taut.queue.choice import applied, choose
+    from taut.queue.enough import bounded
+    from taut.queue.pilot import pilot
+    from taut.queue.screen import too_short
 
     settings = settings_of(definition)
     if definition.budget.gpu_hours is not None:
         settings = msgspec.structs.replace(settings, requeue=False)  # a second life would be paid for twice
     opened = settings.time is None and settings.mode != "batch"
-    pilot = opened and is_first(definition, snapshot)
-    small = pilot
+    begins = pilot(definition, snapshot, settings, rounds.all())
+    small = begins is not None
     chosen, notes, paid = None, list[str](), math.inf
     if queue is not None and lives is not None:
         paid = _left(definition, rounds, lives)
@@ -106,29 +102,27 @@ def plan(
             chosen = choose(definition, snapshot, settings, site, lives, queue, now, paid)
         except InputError as error:
             notes.append(f"not planned: {error}")
-            small = opened
-        if opened and definition.budget.trials is None:
-            notes.append(
-                "not planned: a plan needs a number of trials; add [budget] trials = 100, or give --trials"
-            )
+            small = small or opened
+        if opened and not bounded(definition.budget):
+            notes.append("not planned: a plan needs an end; add [budget] trials = 100, gpu_hours or hours")
     if chosen is not None:
+        notes += [line.strip() for line in too_short(chosen)]
         notice = settings.notice if settings.notice != NOTICE else None
         settings = applied(settings, chosen)
         settings = msgspec.structs.replace(settings, notice=notice or usual_notice(settings.time))
     trials = definition.budget.trials
     left = math.inf if trials is None else max(trials - snapshot.n_finished, 1)
     jobs = math.ceil(left / settings.slots) if left < math.inf else math.inf  # of one trial for each slot
-    workers = 1 if settings.mode == "sequential" else int(min(settings.workers or _WORKERS, jobs))
+    wanted = settings.workers or _WORKERS if begins is None else begins.jobs
+    workers = 1 if settings.mode == "sequential" else int(min(wanted, jobs))
     batch = settings.mode == "batch"
-    tasks = workers if batch or small else int(min(jobs, _REST * workers))
+    several = _REST * workers if chosen is None else max(math.ceil(_SPARE * chosen.best.jobs), workers)
+    tasks = workers if batch or small else int(min(jobs, several))
     batches = int(min(math.ceil(jobs / tasks) if jobs < math.inf else _AHEAD, _AHEAD)) if batch else 1
     checked = limits.check(Request.of(settings, tasks * batches, workers), site)
-    if small and settings.time is None and settings.gpus and paid < math.inf:
-        # Nobody has said how long a job is to be, so it is not longer than is paid for.
-        minutes = max(int(60 * paid / (settings.gpus * tasks)), 1)
-        if checked.minutes is None or minutes < checked.minutes:
-            settings = msgspec.structs.replace(settings, time=minutes)
-            checked = limits.check(Request.of(settings, tasks * batches, workers), site)
+    if small and settings.time is None:
+        settings = _short_enough(settings, begins, checked, site, paid / tasks)
+        checked = limits.check(Request.of(settings, tasks * batches, workers), site)
     notes += _notes(settings, checked)
     if not checked.tasks and lives is not None:
         raise _full(checked)
@@ -158,11 +152,25 @@ def plan(
         progress=progress(snapshot),
         finished=snapshot.n_finished,
     )
-    if pilot:
-        notes.append(
-            f"how long trials take is not known yet: {tasks} jobs begin, and what follows is planned from them"
-        )
-    return Planned(settings, _steps(first, batches, settings, follower, folder, rounds, site), notes, chosen)
+    if begins:
+        notes.append(begins.words)
+    each = None if begins is None else begins.each
+    found = steps(first, batches, settings, follower, folder, rounds, site, each)
+    return Planned(settings, found, notes, chosen)
+
+
+def _short_enough(
+    settings: Settings, begins: Pilot | None, checked: Checked, site: Site, paid: float
+) -> Settings:
+    """Jobs whose time nobody has said: the partition's own, if that is short enough for a pilot, and is paid for (GPU-hours of each)."""
+    from taut.queue.account import longest
+
+    minutes = math.inf if checked.minutes is None else checked.minutes
+    if begins is not None and begins.minutes is not None:
+        minutes = begins.within(minutes, longest(settings, site))
+    if settings.gpus:
+        minutes = max(min(minutes, 60 * paid // settings.gpus), 1)
+    return settings if math.isinf(minutes) else msgspec.structs.replace(settings, time=int(minutes))
 
 
 def _left(definition: Definition, rounds: Rounds, lives: Sequence[Life]) -> float:
@@ -210,34 +218,6 @@ def _takes(settings: Settings, site: Site) -> bool:
     return True
 
 
-def _steps(
-    first: Submission,
-    batches: int,
-    settings: Settings,
-    follower: Settings,
-    folder: Path,
-    rounds: Rounds,
-    site: Site,
-) -> list[Step]:
-    """The arrays, each waiting for the one before, and the successor."""
-    steps: list[Step] = []
-    for number in range(first.round, first.round + batches):
-        record = msgspec.structs.replace(first, round=number, name=f"{first.name}{number}")
-        steps.append(Step(record, _worker_script(settings, record, folder, site), number > first.round))
-    after = msgspec.structs.replace(
-        record,
-        kind="next",
-        name=f"{record.name}.{rounds.successor(record.round)}",
-        tasks=None,
-        at_once=1,
-        gpus=follower.gpus,
-        cpus=follower.cpus or 1,
-        minutes=follower.time,
-        slots=1,
-    )
-    return [*steps, Step(after, _next_script(follower, after, folder), True)]
-
-
 def _affordable(
     definition: Definition, settings: Settings, follower: Settings, rounds: Rounds, lives: Sequence[Life]
 ) -> float:
@@ -276,41 +256,3 @@ def entries(rounds: Rounds) -> list[ledger.Entry]:
         for one in rounds.all()
         if one.job is not None
     ]
-
-
-def _worker_script(settings: Settings, record: Submission, folder: Path, site: Site) -> str:
-    more = ["--notice", f"{settings.notice}s"]
-    if site.config is not None and site.config.kill_wait is not None:
-        more += ["--grace", f"{max(site.config.kill_wait - _MARGIN, 1.0):g}s"]
-    if settings.mode == "batch":
-        more += ["--batch", str((record.tasks or 1) * settings.slots), "--once"]
-    place = folder / "slurm" / f"{record.round:04d}"
-    return script.job_script(
-        settings,
-        name=record.name,
-        log=script.log_pattern(place, "%a.log"),
-        remarks=[f"A worker of the study in {folder}, round {record.round}. Made by taut run --on slurm."],
-        command=script.worker_words(settings, folder, *more),
-    )
-
-
-def _next_script(settings: Settings, record: Submission, folder: Path) -> str:
-    return script.job_script(
-        settings,
-        name=record.name,
-        log=script.log_pattern(folder / "slurm" / f"{record.round:04d}", "next.log"),
-        remarks=[
-            f"Starts when the jobs before have ended, and submits what is left of the study in {folder}."
-        ],
-        command=[sys.executable, "-m", "taut", "run", str(folder), "--on", "slurm"],
-    )
-
-
-def words(step: Step, place: Path, before: int | str | None) -> list[str]:
-    """The words that submit a step. before: the job that it waits for."""
-    return script.submit_words(
-        place / f"{step.record.kind}.sh",
-        tasks=step.record.tasks,
-        at_once=step.record.at_once,
-        dependency=f"afterany:{before}" if step.dependent else None,
-    )

@@ -218,8 +218,14 @@ class Store:
     @property
     def done(self) -> bool:
         """Whether there is nothing to start any more, for anybody."""
+        return self.over is not None
+
+    @property
+    def over(self) -> str | None:
+        """Why there is nothing to start any more; None while there is."""
         hands = Hands(frontier=max(self.journal.frontier, self.snapshot.claimed))
-        return isinstance(decide(self.snapshot, self.proposals, hands, self.clock.now()), Done)
+        decision = decide(self.snapshot, self.proposals, hands, self.clock.now())
+        return decision.why if isinstance(decision, Done) else None
 
     def _looks_again(self) -> bool:
         """Before waiting or ending: read others' news if that was put off; whether there were any."""
@@ -408,6 +414,7 @@ class Store:
                     t=now,
                     error=msgspec.UNSET if error is None else error,
                     had=end.took if end.ahead and end.took is not None else msgspec.UNSET,
+                    u=end.used or msgspec.UNSET,
                 )
             )
         before = time.monotonic()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 from taut.decide import Done, Start, Wait
 from taut.endings import Ended, arrived
-from taut.errors import InputError, LogError, TautError
+from taut.errors import InputError, LogError, StudyError, TautError
 from taut.executors.base import Asked, Died, Executor, Message, Outcome, Paused, Report, Task
+from taut.metrics.meters.lacking import unmeasured
+from taut.metrics.meters.leaks import Leaks
 from taut.pruners.base import Judgement
 from taut.reaper import Reaper
 from taut.store import Store
@@ -35,7 +38,7 @@ class Worker:
     idle: whether the last `run` ended since all that was left to do was with others.
     batch: the size of a batch, where several workers share it. once: end when the batch is complete in which
     the first new trial was started. linger: seconds to stay while the last trials are with other workers, all of which
-    live; where one may be dead, its trial is waited for. finish: end when so many trials have been finished here.
+    live; where one may be dead, its trial is waited for. finish: end when so many trials have been finished here. begin: begin no more than so many.
     deadline: monotonic time after which no trial is started. told: called at least four times a second
     with the numbers of the trials that just finished or went back to the queue, often none.
     """
@@ -52,6 +55,7 @@ class Worker:
         once: bool = False,
         linger: float = math.inf,
         finish: float = math.inf,
+        begin: float = math.inf,
     ) -> None:
         self.store = store
         self.executor = executor
@@ -59,7 +63,7 @@ class Worker:
         self._once = once
         self._within = math.inf  # new trials from this number on belong to a later batch
         self._linger = linger
-        self._to_finish = finish
+        self._to_finish, self._to_begin = finish, begin
         self._walltime = store.walltime
         self._deadline = float("inf") if deadline is None else deadline
         self._told = told
@@ -69,6 +73,7 @@ class Worker:
         self._ahead: set[tuple[int, int]] = set()  # those of them that were started behind another one
         self._reaper = Reaper(store)
         self._stopping = False
+        self._leaks = Leaks()
         self.idle = False
 
     def run(self) -> str:
@@ -126,6 +131,8 @@ class Worker:
                 return Done("it was asked to stop")
             if self._to_finish <= len(self._running):
                 return None if self._running else Done("it has finished the trials that it was to finish")
+            if self._to_begin <= 0:
+                return None if self._running else Done("it has begun the trials that it was to begin")
             if time.monotonic() > self._deadline:
                 return Done("the time given to this run is over")
             decision = self.store.next(self._batch, within=self._within)
@@ -143,6 +150,7 @@ class Worker:
 
     def _start(self, start: Start) -> None:
         study_seed = self.store.snapshot.definition.seed
+        self._to_begin -= len(start.numbers)
         for number, suggested, goal in zip(start.numbers, start.suggested, start.goals, strict=True):
             store, attempt = self.store, start.attempt
             directory, step = store.trial_directory(number), store.step_before(number, attempt)
@@ -167,7 +175,7 @@ class Worker:
                 ended.append(self._ended(message))
             elif isinstance(message, Paused):
                 self.store.discovery.settle(message.number, message.attempt, message.wishes)
-                self.store.handback.pause(message.number, message.attempt)
+                self.store.handback.pause(message.number, message.attempt, message.used)
                 del self._running[message.number, message.attempt]
                 lost.append(message.number)
             elif isinstance(message, Died):
@@ -175,7 +183,7 @@ class Worker:
                 if self._walltime.leaving():  # the queue ends all that runs in a job, not the worker alone
                     self.store.handback.cut_short([attempt])
                 else:
-                    self.store.handback.release([attempt], message.why, message.blame)
+                    self.store.handback.release([attempt], message.why, message.blame, message.used)
                 del self._running[attempt]
                 lost.append(message.number)
         behind = self.store.pace.tiny
@@ -206,8 +214,11 @@ class Worker:
     def _ended(self, outcome: Outcome) -> Ended:
         ahead = (outcome.number, outcome.attempt) in self._ahead
         self._ahead.discard((outcome.number, outcome.attempt))
+        if (leak := self._leaks.note(outcome.number, outcome.used)) is not None:
+            warnings.warn(leak, stacklevel=2)
+        judged = self._judge(outcome)
         return Ended(
-            outcome.number, outcome.attempt, self._judge(outcome), outcome.aimed, outcome.took, ahead
+            outcome.number, outcome.attempt, judged, outcome.aimed, outcome.took, ahead, outcome.used
         )
 
     def _judge(self, outcome: Outcome) -> Verdict:
@@ -221,8 +232,13 @@ class Worker:
             outcome.error is None and self.store.referee.ends_early(outcome.number, outcome.attempt)
         )
         had = arrived(self.store.snapshot, outcome.number, outcome.attempt)
+        told = {**had, **outcome.values}
+        if outcome.error is None and not pruned:
+            lack = unmeasured(self.store.must, {*told, *outcome.used}, self.executor.gpus)
+            if lack is not None:
+                raise StudyError(f"trial {outcome.number} has ended well, but {lack}")
         try:
-            return verdict(self.store.must, {**had, **outcome.values}, outcome.error, pruned)
+            return verdict(self.store.must, told, outcome.error, pruned, outcome.used)
         except InputError as problem:  # the objective returned something that is not a number
             return Verdict("failed", {}, str(problem))
 

@@ -27,14 +27,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return home
 
 
-def history(home: Home, jobs: int = 400) -> Path:
+def history(home: Home, jobs: int = 400, cluster: str = "") -> Path:
     """A file of sacct: every ten minutes a job of one GPU for two hours, which waits 20 to 60 minutes."""
-    now, lines = 1_700_000_000, ["JobID|Partition|State|Submit|Start|End|Timelimit|ReqTRES"]
+    now, lines = 1_700_000_000, ["JobID|Partition|State|Submit|Start|End|Timelimit|ReqTRES|Cluster"]
     for i in range(jobs):
         submit = now - 600 * (jobs - i)
         start = submit + 1200 + 60 * (7 * i % 41)
         times = f"{submit}|{start}|{start + 3600}"
-        lines.append(f"{i}|gpu|COMPLETED|{times}|02:00:00|cpu=4,mem=8G,node=1,gres/gpu=1")
+        lines.append(f"{i}|gpu|COMPLETED|{times}|02:00:00|cpu=4,mem=8G,node=1,gres/gpu=1|{cluster}")
     return home.write("jobs.txt", "\n".join(lines) + "\n")
 
 
@@ -76,17 +76,40 @@ def test_it_takes_times_from_trials_that_ran(home: Home) -> None:
 
 
 def test_a_history_is_learned_kept_and_used_again(home: Home, tmp_path: Path) -> None:
-    path = history(home)
-    said = home.taut("plan", "study.toml", *WELL, f"--from-sacct={path}").out
-    assert "the queue: good: 400 jobs, 3 days (from jobs.txt, " in said
+    path = history(home, cluster="Lab")
+    said = home.taut("plan", "study.toml", *WELL, f"--from-sacct={path}")
+    assert "the queue: good: 400 jobs, 3 days (from jobs.txt, " in said.out
+    assert "the queue of lab is kept; later plans for it take --cluster lab" in said.err
     (kept,) = (tmp_path / "cache" / "taut").iterdir()
-    assert kept.name == "queue-elsewhere.json" and stat.S_IMODE(kept.stat().st_mode) == 0o600
-    again = home.taut("plan", "study.toml", *WELL).out
-    assert "the queue: good: 400 jobs, 3 days (from jobs.txt, " in again
-    found = json.loads(home.taut("plan", "study.toml", *WELL, "--json").out)
-    assert 1000 < found["queue"]["wait"][1] < 8000
+    assert kept.name == "queue-lab.json" and stat.S_IMODE(kept.stat().st_mode) == 0o600
+    found = json.loads(home.taut("plan", "study.toml", *WELL, "--json", "--cluster", "LAB").out)
+    assert found["queue"]["strength"].startswith("good: 400 jobs") and 1000 < found["queue"]["wait"][1] < 8000
+    assert "none: assumed" in home.taut("plan", "study.toml", *WELL).out, "it is another cluster's"
     kept.write_text("{}")
-    assert "none: assumed" in home.taut("plan", "study.toml", *WELL).out
+    assert "none: assumed" in home.taut("plan", "study.toml", *WELL, "--cluster", "lab").out
+
+
+def test_a_history_of_no_cluster_is_used_once_or_kept_under_a_name(home: Home, tmp_path: Path) -> None:
+    path, cache = history(home), tmp_path / "cache" / "taut"
+    said = home.taut("plan", "study.toml", *WELL, f"--from-sacct={path}")
+    assert "the queue: good: 400 jobs" in said.out and not cache.exists()
+    assert (
+        "jobs.txt does not say of which cluster it is, so it is used this once; --cluster NAME keeps it"
+        in said.err
+    )
+    home.taut("plan", "study.toml", *WELL, f"--from-sacct={path}", "--cluster", "far")
+    assert [each.name for each in cache.iterdir()] == ["queue-far.json"]
+    wrong = home.taut("plan", "study.toml", *WELL, "--cluster", "fair", code=2).err
+    assert "nothing was learned of the queue of 'fair'; did you mean 'far'?" in wrong
+    history(home, cluster="lab")
+    wrong = home.taut("plan", "study.toml", *WELL, f"--from-sacct={path}", "--cluster", "far", code=2).err
+    assert "'far' is not the cluster whose jobs the file shows, which is lab" in wrong
+    path.write_text(path.read_text().replace("|lab", "|two", 1))
+    assert (
+        "the jobs are of several clusters (lab, two)"
+        in home.taut("plan", "study.toml", *WELL, f"--from-sacct={path}", code=2).err
+    )
+    assert [each.name for each in cache.iterdir()] == ["queue-far.json"]
 
 
 def test_the_study_may_stand_behind_from_sacct(home: Home) -> None:
@@ -125,10 +148,25 @@ def test_wrong_input_is_explained_and_leaves_nothing(
 
 
 def test_without_a_number_of_trials(home: Home) -> None:
-    home.edit(("trials = 60", "hours = 3"))
+    home.edit(("trials = 60", 'until = "loss <= 0.1"'))
     said = home.taut("plan", "study.toml", *WELL, code=2).err
     assert "a plan needs to know how many trials are wanted" in said and "study.toml" in said
     assert home.taut("plan", "study.toml", *WELL, "--trials", "9").out.startswith("9 trials: ")
+
+
+def test_hours_instead_of_a_number_of_trials(home: Home) -> None:
+    home.edit(("trials = 60", "hours = 2"))
+    said = home.taut("plan", "study.toml", *WELL).out
+    assert re.match(r"about \d+ trials \(as many as 2 h are enough for\): \d jobs x ", said), said
+
+
+def test_a_worker_of_a_pilot_begins_so_many_trials_and_ends(home: Home) -> None:
+    home.taut("run", "study.toml", "--for", "0.001s")
+    before = len(json.loads(home.taut("trials", "study.toml", "--json").out))
+    said = home.taut("worker", "runs/demo", "--begin", "2").out
+    assert "it has begun the trials that it was to begin" in said
+    assert len(json.loads(home.taut("trials", "study.toml", "--json").out)) == before + 2
+    assert "--begin: 0 is too small" in home.taut("worker", "runs/demo", "--begin", "0", code=2).err
 
 
 def test_nothing_is_left_to_plan(finished: Home) -> None:

@@ -10,12 +10,14 @@ import pytest
 from planned_studies import Fixed, T, definition, ran
 
 from taut.definition import Budget
+from taut.events import Released, Started
 from taut.jobplan import Planned, plan
-from taut.queue.choice import applied, choose, is_first
+from taut.queue.choice import applied, choose
+from taut.queue.pilot import is_first, pilot
 from taut.slurm.jobs import Life
-from taut.slurm.rounds import Rounds
+from taut.slurm.rounds import Rounds, Submission
 from taut.slurm.settings import Settings
-from taut.slurm.site import Config, Partition, Site
+from taut.slurm.site import Config, Nodes, Partition, Site
 
 SITE = Site(
     user="me",
@@ -35,15 +37,48 @@ def planned(
     return plan(of, snapshot, tmp_path / "study", rounds, SITE, LIVES, 0, True, queue, T)
 
 
-def test_the_first_round_is_small_and_as_long_as_the_partition_says(tmp_path: Path) -> None:
+def test_a_study_of_which_nothing_is_known_begins_with_three_trials(tmp_path: Path) -> None:
+    """Not with eight jobs of all the time that the partition allows, which may finish it before anything is planned."""
     found = planned(tmp_path, done=0)
     first = found.steps[0].record
-    assert (first.tasks, first.at_once, first.minutes, found.chosen) == (8, 8, 60, None)
-    assert "how long trials take is not known yet: 8 jobs begin" in found.notes[-1]
-    assert planned(tmp_path, done=0, workers=3).steps[0].record.tasks == 3
+    assert (first.tasks, first.at_once, first.minutes, found.chosen) == (3, 3, 60, None)
+    assert "--begin 1" in found.steps[0].script and found.steps[1].record.kind == "next"
+    assert (
+        "how long trials take is not known yet: 3 begin in 3 jobs, and what follows is planned"
+        in found.notes[-1]
+    )
+    two = planned(tmp_path, done=0, workers=2)
+    assert (two.steps[0].record.tasks, two.steps[0].record.at_once) == (2, 2)
     assert planned(tmp_path, done=0, time="2h").steps[0].record.tasks == 100, "nothing waits for a plan"
-    endless = planned(tmp_path, done=0, budget=Budget(hours=3.0))
-    assert endless.steps[0].record.tasks == 200 and endless.chosen is None, "it can never be planned"
+    asked = planned(tmp_path, done=0, time="2h", workers="auto").steps[0].record
+    assert (asked.tasks, asked.minutes) == (3, 120)
+    beside = planned(tmp_path, done=0, cpus=4, per_trial={"cpus": 1})
+    assert beside.steps[0].record.tasks == 1 and "--begin 3" in beside.steps[0].script
+    alone = planned(tmp_path, done=0, mode="sequential")
+    assert alone.steps[0].record.tasks == 1 and "--begin 3" in alone.steps[0].script
+    for budget in (Budget(hours=3.0), Budget(gpu_hours=30.0)):
+        assert planned(tmp_path, done=0, budget=budget, gpus=1).steps[0].record.tasks == 3
+    endless = planned(tmp_path, done=0, budget=Budget(until="loss < 1"))
+    assert endless.steps[0].record.tasks == 200 and "a plan needs an end" in endless.notes[0]
+
+
+def test_a_pilot_is_short_and_longer_where_that_was_too_short() -> None:
+    of = definition()
+    snapshot, _ = ran([], of=of)
+    first = pilot(of, snapshot, Settings(), [])
+    assert first is not None and first.within(1440, 2880) == 120 and first.within(10, 2880) == 10
+    before = [Submission("job", 0, "a", 3, 3, 1, 1, 120, 1, 0, job=50)]
+    failed = pilot(of, snapshot, Settings(), before)
+    assert failed is not None and failed.minutes == 120, "a script that fails needs no more time"
+    snapshot.apply(
+        0,
+        [
+            Started(0, 0, {"x": 0.5, "layers": 2, "kind": "a"}, 0, 1, T),
+            Released(0, 0, "the job's time was over", True, T + 7200),
+        ],
+    )
+    again = pilot(of, snapshot, Settings(), before)
+    assert again is not None and again.within(10, 2880) == 480 and again.within(10, 300) == 300
 
 
 def test_then_time_and_workers_are_the_plan_s(tmp_path: Path) -> None:
@@ -52,9 +87,43 @@ def test_then_time_and_workers_are_the_plan_s(tmp_path: Path) -> None:
     shape, first = found.chosen.best.shape, found.steps[0].record
     assert found.chosen.work.trials == 90 and found.chosen.work.overhead.source == "from 1 job"
     assert (60 * (first.minutes or 0), first.at_once) == (shape.walltime, shape.workers)
-    assert first.tasks == 90, "what the plan did not foresee finds a job, too"
+    jobs = found.chosen.best.jobs
+    assert jobs <= (first.tasks or 0) <= 1.2 * jobs + 1 < 60, "what these leave is planned anew"
     assert f"#SBATCH --time={int(shape.walltime) // 3600:02d}:" in found.steps[0].script
     assert planned(tmp_path).chosen == found.chosen
+
+
+def test_jobs_fill_nodes_that_are_given_away_whole(tmp_path: Path) -> None:
+    """How many trials share a job is chosen, too, and each of them gets what the study asks for."""
+    whole = Partition(
+        "main", default=True, most_minutes=720, whole=True, nodes=(Nodes(3, 16, 64_000, {"": 4}),)
+    )
+    of = msgspec.structs.replace(definition(), on={"slurm": {"gpus": 1, "cpus": 3, "memory": "10G"}})
+    snapshot, _ = ran([300.0] * 10, [240.0], of=of)
+    site = msgspec.structs.replace(SITE, partitions=(whole,))
+    found = plan(of, snapshot, tmp_path, Rounds(tmp_path / "slurm"), site, LIVES, 0, True, Fixed(), T)
+    first, script = found.steps[0].record, found.steps[0].script
+    assert found.chosen is not None and found.chosen.best.shape.slots == 4
+    assert (first.slots, first.gpus, first.cpus) == (4, 4, 12)
+    assert "--workers 4 --trial-gpus 1" in script and "--mem=40G" in script
+    assert first.tasks is not None and first.tasks <= 1.2 * found.chosen.best.jobs + 1
+
+
+def test_jobs_that_are_too_short_for_many_trials_are_said(tmp_path: Path) -> None:
+    of = msgspec.structs.replace(definition(), on={"slurm": {"time": "7m", "workers": 4}})
+    took = [200.0, 400.0, 150.0, 300.0, 100.0, 250.0, 600.0, 180.0, 350.0, 220.0]
+    snapshot, _ = ran(took, [60.0], of=of)
+    found = plan(of, snapshot, tmp_path, Rounds(tmp_path / "slurm"), SITE, LIVES, 0, True, Fixed(), T)
+    assert any("will not end within all of a job of 7 min, whatever is tried" in note for note in found.notes)
+
+
+def test_hours_alone_are_planned(tmp_path: Path) -> None:
+    timed = planned(tmp_path, budget=Budget(hours=2.0))
+    assert timed.chosen is not None and timed.chosen.enough.startswith("as many as ")
+    assert timed.steps[0].record.at_once <= 8
+    paid = planned(tmp_path, budget=Budget(gpu_hours=6.0), gpus=1)
+    assert paid.chosen is not None and 40 < paid.chosen.work.trials <= 72
+    assert paid.chosen.best.outlook.cost[1] <= 6.2
 
 
 def test_what_the_study_says_stays(tmp_path: Path) -> None:

@@ -171,6 +171,24 @@ def test_lines_that_cannot_be_read_are_counted_and_the_first_are_named() -> None
     assert str(found).endswith("(and 3 more)")
 
 
+HUGE = "9" * 400
+
+
+def test_numbers_that_are_too_large_spoil_no_other_line() -> None:
+    lines = [
+        line(job=f"{HUGE}_7"),
+        line(job=f"12_[0-{HUGE}]", State="PENDING", Start="Unknown", End="Unknown"),
+        line(Timelimit=f"{HUGE}-00:00:00"),
+        line(ReqTRES=f"cpu={HUGE}"),
+        line(Submit="0001-01-01T00:00:00"),
+        line(),
+    ]
+    found = sacct.read("\n".join([HEAD, *lines]))
+    assert found.jobs.array.tolist() == [-1, 12, -1] and found.jobs.size.tolist() == [2.0, 2.0, 2.0]
+    assert found.unread == 3 and str(found).count("too large to be one of Slurm's") == 2
+    assert "its Submit is '0001-01-01T00:00:00', which is no time" in str(found)
+
+
 def test_clocks_may_differ_a_little() -> None:
     assert read(line(Start=T - 2)).jobs.wait[0] == 0
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from planned_studies import work
 
 from taut.errors import InputError
-from taut.queue.account import bounds
+from taut.queue.account import bounds, widened
 from taut.queue.shapes import Bounds, notice, shapes, walltime
 from taut.queue.work import Work
 from taut.slurm.settings import Settings, usual_notice
@@ -126,7 +126,7 @@ def test_the_longest_job_is_the_partitions_or_the_qos() -> None:
     assert bounds(asked, site(), 10).partition == "main"
     assert bounds(Settings(gpus=1, partition="whole"), site(), 10).longest == 2880 * 60
     assert bounds(asked, site(MaxWallPJ_=Limit(90)), 10).longest == 90 * 60
-    assert bounds(asked, site(), 10, longest=1800.0).longest == 1800.0
+    assert bounds(asked, site(), 10, shorter=1800.0).longest == 1800.0
     assert bounds(asked, None, 10).longest == 24 * 3600.0
 
 
@@ -145,6 +145,27 @@ def test_jobs_are_as_wide_as_nodes_where_the_study_does_not_say() -> None:
     shared = bounds(Settings(gpus=2, trial_gpus=0.5), site(), 10)
     assert (shared.wide, shared.units) == ((4,), 0.5)
     assert bounds(Settings(gpus=2, trial_gpus=1, mode="sequential"), site(), 10).wide == (1,)
+
+
+def test_as_many_side_by_side_as_a_node_has_cpus_and_memory_for() -> None:
+    """A node of `main` has 4 GPUs, 8 CPUs and 16,000 MiB."""
+    assert bounds(Settings(gpus=1, cpus=2), site(), 10, wider=True).wide == (1, 4)
+    assert bounds(Settings(gpus=1, cpus=3), site(), 10, wider=True).wide == (1, 2)
+    assert bounds(Settings(gpus=1, memory="5G"), site(), 10, wider=True).wide == (1, 3)
+    assert bounds(Settings(gpus=1, cpus=5, partition="whole"), site(), 10, wider=True).wide == (1,)
+    assert bounds(Settings(cpus=3, partition="whole"), site(), 10, wider=True).wide == (2,)
+    assert bounds(Settings(gpus=1), site(MaxTRESPJ_gres_gpu=Limit(3)), 10, wider=True).wide == (1, 3)
+    assert bounds(Settings(gpus=1, cpus=2), site(MaxTRESPJ_cpu=Limit(5)), 10, wider=True).wide == (1, 2)
+
+
+def test_a_wide_job_holds_for_each_trial_what_a_narrow_one_does() -> None:
+    asked = Settings(gpus=1, gpu_type="a100", cpus=3, memory="5G")
+    wide = widened(asked, 3)
+    assert (wide.gpus, wide.cpus, wide.memory, wide.slots) == (3, 9, "15G", 3)
+    assert (wide.trial_gpus, wide.trial_cpus) == (1.0, 3)
+    assert widened(Settings(), 4).slots == 4 and widened(Settings(gpus=2), 2).slots == 2
+    shared = Settings(gpus=1, trial_gpus=0.5)
+    assert widened(shared, 2).slots == 4 and widened(shared, 2).trial_gpus == 0.5
 
 
 def test_what_was_asked_for_stays() -> None:
@@ -167,5 +188,5 @@ def test_a_wide_job_meets_limits_with_all_that_it_holds() -> None:
 
 
 def test_who_asks_for_shorter_jobs_goes_before_the_file() -> None:
-    found = bounds(Settings(gpus=1, time=240), site(), 10, longest=3600.0)
+    found = bounds(Settings(gpus=1, time=240), site(), 10, shorter=3600.0)
     assert found.longest == 3600.0 and found.walltime is None

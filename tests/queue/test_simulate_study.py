@@ -345,7 +345,8 @@ def test_a_plan_that_comes_to_nothing_has_no_end() -> None:
     found = play(Shape(600.0, 2), 5, Lognormal(60.0), waits_of(0.0), overhead=Lognormal(700.0), runs=3)
     assert np.isinf(found.finish).all()
     given_up = play(Shape(HOUR, 2), 4, Lognormal(2 * HOUR), waits_of(0.0), runs=3, retries=1)
-    assert np.isfinite(given_up.finish).all() and not given_up.useful.any() and (given_up.lost > 0).all()
+    assert np.isinf(given_up.finish).all(), "trials that are given up are no results"
+    assert not given_up.useful.any() and (given_up.lost > 0).all() and (given_up.given_up > 4).all()
     saved = play(Shape(HOUR, 2), 4, Lognormal(2 * HOUR), waits_of(0.0), runs=3, saves=True)
     assert saved.useful == pytest.approx(8.0) and not saved.lost.any()
 

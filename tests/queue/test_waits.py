@@ -84,6 +84,18 @@ def test_no_jobs_or_only_those_to_come_are_no_knowledge() -> None:
     assert Waits.learn(replace(jobs, walltime=np.full(len(jobs), np.nan)), NOW).strength == "none: assumed"
 
 
+def test_jobs_of_which_none_has_started_are_no_estimate() -> None:
+    jobs = lognormal(50)
+    none = np.full(len(jobs), np.nan)
+    assert Waits.learn(replace(jobs, start=none, end=none), NOW).strength == "none: no job has started yet"
+
+
+def test_of_a_list_of_partitions_the_first_that_is_known_counts() -> None:
+    waits = Waits.learn(lognormal(500), NOW)
+    asked = [waits.quantiles(Ask(1, HOUR, name), NOW, LEVELS).tolist() for name in ("gpu", "new,gpu", "new")]
+    assert asked[0] == asked[1] != asked[2]
+
+
 def test_what_happens_later_is_not_looked_at() -> None:
     jobs, then = lognormal(600), NOW - 10 * DAY
     past = jobs.take(jobs.submit <= then)

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from taut.queue.timeline import Bar, Timeline
 from taut.reports.chart import Chart
-from taut.reports.gantt import svg, text
+from taut.reports.gantt import svg
+from taut.reports.lanes import fewer
+from taut.reports.terminal import text
 from taut.reports.ticks import span_text, ticks
 
 NAME = "{http://www.w3.org/2000/svg}"
@@ -152,6 +154,27 @@ def test_a_terminal_chart_keeps_to_its_width(width: int, count: int) -> None:
     bars = tuple(Bar(i % 4, 10.0 * i, 10.0 * i + 35.0, "useful", i) for i in range(count))
     lines = text(Timeline(("a", "b", "c", "d" * 40), bars, (3.0,)), width).splitlines()
     assert max(map(len, lines[:-1])) <= max(width, 30)
+
+
+def test_of_many_lanes_neighbours_share_a_row_and_time_is_kept() -> None:
+    names = tuple(f"job {i + 1}" for i in range(100))
+    bars = tuple(Bar(i, 10.0 * i, 1000.0, "useful", i) for i in range(100))
+    lines = text(Timeline(names, bars), 80, lanes=10).splitlines()
+    assert (
+        len(lines) == 13 and lines[0].startswith("  job 1 … 10 ██") and lines[9].startswith("job 91 … 100 ")
+    )
+    assert lines[9].count("█") == lines[9][13:].count("█") < lines[0].count("█")
+    assert fewer(Timeline(("n1 1", "n2 1"), ()), 1).lanes == ("n1 1 … n2 1",)
+    assert len(fewer(Timeline(names, bars), 33).lanes) <= 33
+
+
+def test_the_end_that_is_expected_is_a_heavy_line() -> None:
+    lines = text(COURSE, 67, finish=(1800.0, 3600.0)).splitlines()
+    assert lines[2][6:].count("━") + lines[2].count("┯") == 31 and lines[4].endswith("━ finish, 80 %")
+
+
+def test_a_name_cannot_steer_the_terminal() -> None:
+    assert "\x1b" not in text(Timeline(("\x1b[31mred",), (Bar(0, 0.0, 1.0, "useful"),)))
 
 
 @given(st.floats(-1e5, 1e5), st.floats(1e-2, 1e8), st.integers(2, 12))

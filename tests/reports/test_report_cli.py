@@ -97,6 +97,15 @@ def test_what_is_not_ours_is_left_alone(home: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == ["demo", "empty", "thesis.html"]
 
 
+def test_what_cannot_be_seen_is_shown_and_nothing_turns_the_page(home: Path) -> None:
+    with taut.Study(home / "demo") as study:
+        study.fail(study.ask(), "killed \x1b[31mby\x00 \u202egnp.exe")
+    report("demo", cwd=home)
+    page = (home / "demo" / "report.html").read_text()
+    assert "killed \u241b[31mby\u2400 \ufffdgnp.exe" in page
+    assert not any(letter in page for letter in "\x1b\x00\u202e")
+
+
 def test_a_link_that_leads_nowhere_is_not_followed(home: Path) -> None:
     (home / "a.html").symlink_to(home / "b.html")
     _, err = report("demo", "--to", "a.html", cwd=home, code=2)
@@ -115,7 +124,7 @@ def test_without_plotly_it_says_how_to_get_it(home: Path) -> None:
 def test_a_watched_page_follows_and_ends_with_the_study(home: Path) -> None:
     page = home / "demo" / "report.html"
     with taut.Study(home / "demo", trials=7) as study:
-        process = command("report", "demo", "--watch", cwd=home)
+        process = command("report", "demo", "--watch", "--verify", cwd=home)
         try:
             wait_for(page.exists)
             assert 'http-equiv="refresh"' in page.read_text()
@@ -128,6 +137,10 @@ def test_a_watched_page_follows_and_ends_with_the_study(home: Path) -> None:
     assert "follows the study until it is done" in out
     text = page.read_text()
     assert 'http-equiv="refresh"' not in text and "7 of 7 finished" in text and MARK in text
+    assert "yes: all 7 suggestions came out again" in summary(page), (
+        "each page is verified, the last one, too"
+    )
+    assert [path.name for path in (home / "demo").glob("*report*")] == ["report.html"], "no draft is left"
 
 
 def test_whoever_stops_watching_leaves_a_page_that_rests(home: Path) -> None:

@@ -36,7 +36,7 @@ x = { uniform = [0, 1] }
 method = "random"
 
 [budget]
-trials = 4
+trials = 3
 
 [on.slurm]
 cpus = 1
@@ -79,29 +79,29 @@ def finished(home: Path, trials: int, seconds: float = 60.0) -> None:
 
 def test_a_round_is_planned_from_the_one_before_and_comes_as_expected(home: Path, slurm: Cluster) -> None:
     first = taut(home, "run", "study.toml", "--on", "slurm")
-    assert "how long trials take is not known yet: 4 jobs begin" in first
-    assert "4 workers, at most 4 at a time, each 1 CPU, 10 min" in first, "the partition's own time"
+    assert "how long trials take is not known yet: 3 begin in 3 jobs" in first
+    assert "3 workers, at most 3 at a time, each 1 CPU, 10 min" in first, "the partition's own time"
     assert "\nplanned: " not in first
-    finished(home, 4)
+    finished(home, 3)
     slurm.wait_idle()
     assert taut(home, "plan", "study.toml", "--check").startswith("nothing was planned")
 
     # What accounting knows of those jobs is a history, if a short one.
-    screen = taut(home, "plan", "study.toml", "--trials", "24", "--from-sacct")
+    screen = taut(home, "plan", "study.toml", "--trials", "23", "--from-sacct")
     assert re.match(r"20 trials: \d jobs? x \d min \(about ", screen), screen
-    assert re.search(r"before its first trial .* from \d jobs?\)", screen) and "from 4 trials" in screen
+    assert re.search(r"before its first trial .* from \d jobs?\)", screen) and "from 3 trials" in screen
     assert re.search(r"the queue: weak: \d+ jobs? \(from accounting\)", screen)
 
-    shown = taut(home, "run", "study.toml", "--on", "slurm", "--trials", "24", "--dry-run")
+    shown = taut(home, "run", "study.toml", "--on", "slurm", "--trials", "23", "--dry-run")
     assert shown.startswith("# planned: 20 trials: ") or "\n# planned: 20 trials: " in shown
     assert taut(home, "plan", "study.toml", "--check").startswith("nothing was planned")
-    said = taut(home, "run", "study.toml", "--on", "slurm", "--trials", "24")
+    said = taut(home, "run", "study.toml", "--on", "slurm", "--trials", "23")
     planned = re.search(r"^planned: 20 trials: (\d) jobs? x (\d) min ", said, re.MULTILINE)
     assert planned and f"at most {planned[1]} at a time, each 1 CPU, {planned[2]} min" in said, said
     assert re.search(
-        r"a trial takes [01]\.\d s \(from 4 trials\), a job [\w. ]+ before its first \(from \d jobs?\)", said
+        r"a trial takes [01]\.\d s \(from 3 trials\), a job [\w. ]+ before its first \(from \d jobs?\)", said
     )
-    finished(home, 24)
+    finished(home, 23)
     slurm.wait_idle()
     (found,) = json.loads(taut(home, "plan", "study.toml", "--check", "--json"))
     low, half, high = found["expected"]["finish"]
@@ -109,18 +109,40 @@ def test_a_round_is_planned_from_the_one_before_and_comes_as_expected(home: Path
     assert 5.0 < found["came"]["finish"] < high, "a queue of which four jobs are known is expected to be slow"
     assert found["came"]["cost"] is not None and found["in_time"] is not None
     assert taut(home, "plan", "study.toml", "--check").count("  came: ") == 2
-    assert "all 24 suggestions reproduced" in taut(home, "verify", "study.toml")
+    assert "all 23 suggestions reproduced" in taut(home, "verify", "study.toml")
+
+
+def test_from_a_pilot_to_a_plan_by_itself(home: Path, slurm: Cluster) -> None:
+    text = (home / "study.toml").read_text().replace("trials = 3", "trials = 14")
+    (home / "study.toml").write_text(text)
+    said = taut(home, "run", "study.toml", "--on", "slurm")
+    assert "3 begin in 3 jobs, and what follows is planned from them" in said
+    screen = taut(home, "plan", "study.toml", "--trial-time", "1s")
+    assert re.search(
+        r"^  the jobs that are there \(\d (runs?|waits?).* will probably have done it in ",
+        screen,
+        re.MULTILINE,
+    )
+    assert re.search(
+        r"^nothing needs to be done: .* scancel \d+, and taut run with time = ", screen, re.MULTILINE
+    )
+    finished(home, 14, 100.0)
+    found = json.loads(taut(home, "plan", "study.toml", "--check", "--json"))
+    assert found[0]["trials"] == 11 and found[0]["came"]["trials"] == 11, "three had shown how long they take"
+    assert "planned: 11 trials in " in taut(home, "status", "study.toml")
+    slurm.wait_idle()
+    assert "all 14 suggestions reproduced" in taut(home, "verify", "study.toml")
 
 
 def test_what_the_study_says_stays_and_what_is_open_is_chosen(home: Path, slurm: Cluster) -> None:
     taut(home, "run", "study.toml")
-    text = (home / "study.toml").read_text().replace("trials = 4", "trials = 30")
+    text = (home / "study.toml").read_text().replace("trials = 3", "trials = 30")
     (home / "study.toml").write_text(text + 'time = "7m"\nworkers = 3\n')
     said = taut(home, "run", "study.toml", "--on", "slurm", "--dry-run")
-    assert "--time=00:07:00" in said and "--array=0-25%3" in said and "3 jobs x 7 min" in said
+    assert "--time=00:07:00" in said and "--array=0-2 " in said and "3 jobs x 7 min" in said
     (home / "study.toml").write_text(text + 'time = "auto"\nworkers = 2\n')
     said = taut(home, "run", "study.toml", "--on", "slurm", "--dry-run")
-    assert "%2 " in said and "planned: 26 trials: 2 jobs x " in said and "--time=00:10:00" not in said
+    assert "planned: 27 trials: 2 jobs x " in said and "--time=00:10:00" not in said
     (home / "study.toml").write_text(text + 'time = "auto"\nworkers = "auto"\nqos = "cpurun"\n')
     screen = json.loads(taut(home, "plan", "study.toml", "--json"))
     plan = screen["plan"]

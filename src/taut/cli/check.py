@@ -50,16 +50,30 @@ def verify(study: str) -> int:
 @click.command(epilog="Example:  taut export runs/lora --to parquet trials.parquet")
 @click.argument("study")
 @click.argument("path", required=False, type=click.Path())
-@click.option("--to", "form", required=True, help="csv, parquet, sqlite or optuna.")
+@click.option(
+    "--to", "form", required=True, help="csv, parquet, sqlite, optuna, mlflow, wandb or tensorboard."
+)
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def export(study: str, path: str | None, form: str, force: bool) -> None:
+@click.option("--follow", is_flag=True, help="Go on as trials come, until the study is done (trackers only).")
+def export(study: str, path: str | None, form: str, force: bool, follow: bool) -> None:
     """Write the trials of STUDY to PATH (default: NAME.csv, .parquet or .sqlite in this directory).
 
     For Optuna, PATH ends in .db (SQLite, the default) or .journal (a journal file); what it cannot hold is said.
+
+    The trackers MLflow, W&B (offline) and TensorBoard get a run for each trial: PATH is a database or an address, or a directory.
+    Called again, they get what is new.
     """
     from taut.export import export as write
+    from taut.integrations.tracking import TRACKERS
 
     opened = open_study(study)
+    if form in TRACKERS:
+        from taut.cli.tracking import track
+
+        track(opened, form, path, follow)
+        return
+    if follow:
+        raise InputError(f"{form} is written once; only {', '.join(TRACKERS)} can follow", ("--follow",))
     if form == "optuna":
         _to_optuna(opened, locate(study), path or f"{opened.definition.name}.db", force)
         return

@@ -74,7 +74,19 @@ def lines(study: Study, folder: Path) -> list[Said]:
     if view.error:
         more.append(f"Slurm complained when it was last asked: {view.error}")
     waiting = [(line, line) for line in _waiting(view.jobs)]
-    return [_jobs(view), *waiting, (_hours(study, view), ""), *((line, line) for line in more)]
+    hours = (_hours(study, view), "")
+    return [_jobs(view), *waiting, hours, *_planned(study, view), *((line, line) for line in more)]
+
+
+def _planned(study: Study, view: _View) -> list[Said]:
+    """What was expected when jobs were last submitted, against how things stand."""
+    if not study.snapshot.planned:
+        return []
+    from taut.queue.checked import standing  # much to load, for what most studies do not have
+    from taut.queue.promise import kept
+
+    found = kept(study.snapshot, view.records, view.lives, study.store.over)
+    return [standing(found[-1], time.time())]
 
 
 def _jobs(view: _View) -> Said:

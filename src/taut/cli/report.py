@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -14,6 +16,7 @@ from taut.cli import fronts, pruning
 from taut.cli.common import locate, open_study
 from taut.cli.show import _said as status_of
 from taut.errors import InputError, StudyError
+from taut.queue.promise import Kept, kept
 from taut.reports.actual import Jobs
 from taut.reports.facts import Facts, Pick
 from taut.reports.page import MARK, page
@@ -50,19 +53,19 @@ def report(study: str, target: str | None, watch: bool, check: bool) -> None:
     opened, folder = open_study(study), locate(study).absolute()
     path = Path(target) if target is not None else folder / "report.html"
     _check(path)
-    verified = _verified(folder) if check else None
+    said = str(locate(study))
     if not watch:
-        _write(path, _page(opened, str(locate(study)), folder, verified, None))
+        _write(path, _page(opened, said, folder, check, None))
         click.echo(f"{path}: {len(opened.store.snapshot.known)} trials")
         return
     click.echo(f"{path} follows the study until it is done; Ctrl-C ends that")
     try:
-        _follow(opened, str(locate(study)), folder, verified, path)
+        _follow(opened, said, folder, check, path)
     finally:  # the last page does not load itself again
-        _write(path, _page(opened, str(locate(study)), folder, verified, None))
+        _write(path, _page(opened, said, folder, check, None))
 
 
-def _follow(study: Study, said: str, folder: Path, verified: str | None, path: Path) -> None:
+def _follow(study: Study, said: str, folder: Path, check: bool, path: Path) -> None:
     seen: object = None
     while True:
         snapshot = study.snapshot
@@ -71,7 +74,7 @@ def _follow(study: Study, said: str, folder: Path, verified: str | None, path: P
         pause = _EVERY
         if seen != dict(snapshot.seen):
             seen, begin = dict(snapshot.seen), time.monotonic()
-            _write(path, _page(study, said, folder, verified, int(_EVERY)))
+            _write(path, _page(study, said, folder, check, int(_EVERY)))
             pause = max(_EVERY, 10.0 * (time.monotonic() - begin))
         until = time.monotonic() + pause
         while time.monotonic() < until and not study.store.done:
@@ -79,18 +82,20 @@ def _follow(study: Study, said: str, folder: Path, verified: str | None, path: P
             study.snapshot  # noqa: B018 - reads what is new
 
 
-def _page(study: Study, said: str, folder: Path, verified: str | None, refresh: int | None) -> str:
+def _page(study: Study, said: str, folder: Path, check: bool, refresh: int | None) -> str:
     snapshot, now = study.snapshot, study.store.clock.now()
     savings, counted = pruning._savings(study, folder)
-    jobs, gpus, requested = _queue(study, folder)
-    summary = [*_summary(study, said, folder), ("verified", verified or f"not checked: taut verify {said}")]
+    queue = _queue(study, folder)
+    verified = _verified(folder) if check else f"not checked: taut verify {said}"
+    summary = [*_summary(study, said, folder), ("verified", verified)]
     facts = Facts(
         now=now,
         summary=summary,
         picks=_picks(study),
-        jobs=jobs,
-        gpus=gpus if counted or study.definition.pruner is None else None,
-        requested=requested,
+        jobs=queue.jobs,
+        gpus=queue.gpus if counted or study.definition.pruner is None else None,
+        requested=queue.requested,
+        kept=queue.kept,
         savings=savings if study.definition.pruner is not None else None,
         refresh=refresh,
     )
@@ -134,27 +139,33 @@ def _picks(study: Study) -> list[Pick]:
     return [Pick("best", best, why)]
 
 
-def _queue(study: Study, folder: Path) -> tuple[Jobs | None, dict[str, float] | None, float | None]:
-    """What Slurm knows of the study's jobs, the GPUs for each slot of a job, and the GPU-seconds that were asked for."""
+class _Queue(NamedTuple):
+    """What Slurm knows of the study's jobs, the GPUs for each slot of a job, the GPU-seconds that were asked for, and what was expected of jobs."""
+
+    jobs: Jobs | None = None
+    gpus: dict[str, float] | None = None
+    requested: float | None = None
+    kept: Sequence[Kept] = ()
+
+
+def _queue(study: Study, folder: Path) -> _Queue:
     if not (folder / "slurm").is_dir():
-        return None, None, None
+        return _Queue()
     from taut.cli import jobs
     from taut.jobplan import entries
     from taut.slurm import accounts, ledger
     from taut.slurm.rounds import Rounds
 
     rounds = Rounds(folder / "slurm")
-    records = [one for one in rounds.all() if one.job is not None]
-    lives = accounts.lives(folder / "slurm", [one.job for one in records if one.job is not None]) or []
-    known = Jobs(
-        tuple(lives),
-        tuple(one.t for one in records if one.kind == "job"),
-        {one.job: one.slots for one in records if one.job is not None},
-    )
+    records = rounds.all()
+    lives = accounts.lives(folder / "slurm", [one.job for one in records if one.job is not None])
+    known = Jobs.of(records, lives or [])
     shares, writers = jobs.gpu_shares(study, folder), study.store.snapshot.writers
     gpus = {writers[writer].job.label: share for writer, share in shares.items()}  # type: ignore[union-attr]
     requested = 3600.0 * ledger.reserved(entries(rounds), ()).gpu
-    return known, gpus or None, requested or None
+    return _Queue(
+        known, gpus or None, requested or None, kept(study.store.snapshot, records, lives, study.store.over)
+    )
 
 
 def _verified(folder: Path) -> str:
@@ -190,9 +201,12 @@ def _check(path: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     """Put the page there, whole: who reads it meanwhile has the old one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        draft.write_text(text, encoding="utf-8")
+        # Nobody knows the name beforehand, and what is there already is not followed or written to.
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
         os.replace(draft, path)
     except OSError as error:
         reason = f"{path} cannot be written: {error.strerror or error}"

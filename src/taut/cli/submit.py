@@ -97,9 +97,10 @@ def _submit(
             click.echo(f"taut: {problem}", err=True)
             return 1
         lost = bool(there) and not any(follows(job.name) for job in there)
-        planned, source = _plan(
+        planned, learned = _plan(
             study, folder, rounds, max(rounds.latest, 0) if there else number, fresh=not there
         )
+        source = learned.said(time.time())
         for note in (*planned.notes, unheard(study.store.proposals.sampler, study.definition)):
             if note:
                 click.echo(f"note: {note}", err=True)
@@ -115,7 +116,9 @@ def _submit(
         if not there:
             now = time.time()
             done = submission.submit(planned, rounds, now)
-            if planned.chosen and (promise := promised(planned.chosen, unit(planned.settings), now)):
+            if planned.chosen and (
+                promise := promised(planned.chosen, unit(planned.settings), now, learned.waits)
+            ):
                 study.store.write([promise], durable=True)
             _say_submitted(study, folder, rounds, done, _expected(planned, source))
             return 0
@@ -131,8 +134,10 @@ def _submit(
         study.close()
 
 
-def _plan(study: Study, folder: Path, rounds: Rounds, number: int, fresh: bool) -> tuple[Planned, str]:
-    """The jobs to submit, which the cluster would take, and where the knowledge of its queue comes from. fresh: none of the study's are on the queue."""
+def _plan(
+    study: Study, folder: Path, rounds: Rounds, number: int, fresh: bool
+) -> tuple[Planned, cache.Learned]:
+    """The jobs to submit, which the cluster would take, and what is known of its queue. fresh: none of the study's are on the queue."""
     site = limits.read(myself())
     if site.config is None:
         call("scontrol", "show", "config")  # which says why
@@ -151,7 +156,7 @@ def _plan(study: Study, folder: Path, rounds: Rounds, number: int, fresh: bool) 
     submission.check(found)
     if not submission.takes_successor(found):
         found = planned(lean=False)
-    return found, learned.said(now)
+    return found, learned
 
 
 def _expected(planned: Planned, source: str) -> list[str]:

@@ -19,9 +19,10 @@ from taut.definition import Budget, Definition
 from taut.duration import parse_duration
 from taut.errors import InputError
 from taut.executors.base import Executor
-from taut.executors.places import of_job
+from taut.executors.places import of_job, room
 from taut.hyperqueue import within_task
 from taut.interrupts import Interrupts
+from taut.metrics.meters import lacking
 from taut.opening import make_proposals
 from taut.reaper import LINGER
 from taut.samplers.base import unheard
@@ -45,6 +46,7 @@ MODES = click.Choice(["sequential", "batch", "async"])
 @click.option("--batch", type=int, help="With --mode batch: trials of a batch, over all workers.")
 @click.option("--once", is_flag=True, help="With --mode batch: end when the batch is complete.")
 @click.option("--finish", type=int, metavar="N", help="End after N trials have been finished here.")
+@click.option("--begin", type=int, metavar="N", help="Begin N trials at most.")
 @click.option("--notice", metavar="TIME", help="In a job: ask trials to checkpoint so long before its end.")
 @click.option("--grace", metavar="TIME", help="In a job: time from SIGTERM to the kill.")
 def worker(
@@ -56,6 +58,7 @@ def worker(
     batch: int | None,
     once: bool,
     finish: int | None,
+    begin: int | None,
     notice: str | None,
     grace: str | None,
 ) -> int:
@@ -68,6 +71,7 @@ def worker(
     at_least_one("--workers", workers)
     at_least_one("--batch", batch)
     at_least_one("--finish", finish)
+    at_least_one("--begin", begin)
     if trial_gpus is not None and not (0 < trial_gpus < 1 or (trial_gpus >= 1 and trial_gpus.is_integer())):
         raise InputError(
             f"{trial_gpus:g} is not allowed; whole GPUs, or a part of one, are allowed; write, for instance, 0.5",
@@ -86,7 +90,7 @@ def worker(
     line = again("worker", directory, given)
     with Interrupts(walltime, _interrupted):  # also while the objective is loaded, which may take minutes
         executor = executor_for(definition, folder, workers or 1, trial_gpus)
-        return take_part(study, executor, folder, line, mode or "async", seconds, batch, once, finish)
+        return take_part(study, executor, folder, line, mode or "async", seconds, batch, once, finish, begin)
 
 
 def again(command: str, target: str, options: Mapping[str, object]) -> str:
@@ -114,10 +118,15 @@ def work(
     line: the command that goes on after an interruption. keep: called once the study is there.
     """
     local = definition.on.get("local", {})
-    slots: int = local.get("workers", 1) if workers is None else workers
-    executor = executor_for(
-        definition, folder, slots
-    )  # before anything is written: it may refuse the command
+    each = local.get("per_trial", {}).get("gpus")
+    try:
+        fit = 1 if each is None or workers or "workers" in local else room(each)
+        slots: int = local.get("workers", fit) if workers is None else workers
+        of_job(slots, each)
+    except InputError as error:
+        raise InputError(error.message, ("on", "local", "per_trial", "gpus")) from None
+    # Before anything is written: it may refuse the command.
+    executor = executor_for(definition, folder, slots, each)
     try:
         _check_budget(definition.budget)
         space = definition.parsed_space()
@@ -158,6 +167,7 @@ def take_part(
     batch: int | None = None,
     once: bool = False,
     finish: int | None = None,
+    begin: int | None = None,
 ) -> int:
     """Work for the study until there is nothing to do, and say what came of it."""
     store, job = study.store, allocation.here()
@@ -165,7 +175,8 @@ def take_part(
     store.pinned = study.definition.evaluation
     sampler = store.proposals.sampler
     caution = sampler.warning(study.space) if study.space.names else None
-    for note in (caution, unheard(sampler, study.definition)):
+    lack = lacking.caution(store.must, executor.gpus)
+    for note in (caution, unheard(sampler, study.definition), lack):
         if note:
             click.echo(f"note: {note}", err=True)
     began = time.monotonic()
@@ -178,6 +189,7 @@ def take_part(
         batch=batch,
         once=once,
         finish=math.inf if finish is None else finish,
+        begin=math.inf if begin is None else begin,
         linger=LINGER if lent else math.inf,
     )
     try:
@@ -254,6 +266,7 @@ def executor_for(
             timeout=asked.timeout,
             capture=True,
             places=places,
+            fresh=asked.fresh_process,
         )
     _refuse(folder)
 

@@ -9,12 +9,12 @@ import msgspec
 
 from taut.errors import InputError
 from taut.queue.shapes import Bounds
-from taut.slurm import limits
+from taut.slurm import fitting, limits
 from taut.slurm.limits import Request
 from taut.slurm.settings import Settings
-from taut.slurm.site import Partition, Site
+from taut.slurm.site import Nodes, Partition, Site
 
-__all__ = ["bounds", "unit", "widened"]
+__all__ = ["bounds", "longest", "unit", "widened", "width"]
 
 _LONGEST = 7 * 1440  # minutes; a plan looks no further, whatever may be asked for
 _USUAL = 24 * 3600.0  # seconds, where nobody knows
@@ -26,43 +26,48 @@ def unit(settings: Settings) -> str:
 
 
 def bounds(
-    settings: Settings, site: Site | None, trials: int, longest: float | None = None, wider: bool = False
+    settings: Settings,
+    site: Site | None,
+    trials: int,
+    shorter: float | None = None,
+    *,
+    wider: bool = False,
+    any_mode: bool = False,
 ) -> Bounds:
     """What a plan for `trials` trials must keep to.
 
-    site: None where Slurm was not asked; then all may run at a time that are wanted. longest: seconds, where somebody wants jobs to be shorter than they may be.
-    wider: whether jobs may be as wide as a node, where the study does not say how many trials share one.
+    site: None where Slurm was not asked; then all may run at a time that are wanted. shorter: seconds, where somebody wants jobs to be shorter than they may be.
+    wider: whether jobs may be as wide as a node, where the study does not say how many trials share one. any_mode: whether it leaves the mode open.
 
     Raises `InputError` where no job like these can start.
     """
-    if longest is not None:  # said by whoever asks, it goes before the file
+    if shorter is not None:  # said by whoever asks, it goes before the file
         settings = msgspec.structs.replace(settings, time=None)
     slots = 1 if settings.mode == "sequential" else settings.slots
-    most = _USUAL if longest is None else longest
+    most = _USUAL if shorter is None else shorter
     room = Bounds(
         longest=most,
         units=(settings.gpus or settings.cpus or 1) / slots,
         wide=(slots,),
         workers=settings.workers,
         walltime=None if settings.time is None else 60.0 * settings.time,
-        mode=settings.mode,
+        mode=None if any_mode and settings.mode == "async" else settings.mode,
         partition=settings.partition,
         unit="gpus" if settings.gpus else "cpus",
     )
     if site is None:
         return room if room.walltime is None else room._replace(longest=max(most, room.walltime))
-    minutes = _longest(settings, site)
+    minutes = longest(settings, site)
     if settings.time is None:
-        most = min(60.0 * minutes, math.inf if longest is None else longest)
+        most = min(60.0 * minutes, math.inf if shorter is None else shorter)
     else:
         most = 60.0 * settings.time
     wide = _widths(settings, site) if wider else room.wide
 
     @functools.cache
     def at_once(seconds: float, side_by_side: int) -> int:
-        asked = msgspec.structs.replace(
-            widened(settings, side_by_side // slots), time=math.ceil(seconds / 60)
-        )
+        asked = widened(settings, max(side_by_side // slots, 1))
+        asked = msgspec.structs.replace(asked, time=math.ceil(seconds / 60))
         try:
             return max(limits.check(Request.of(asked, trials, None), site).at_once, 1)
         except InputError:
@@ -74,17 +79,30 @@ def bounds(
 
 
 def widened(settings: Settings, times: int) -> Settings:
-    """Jobs that hold so many times as much."""
+    """Jobs that hold so many times as much, for as many trials side by side, each of which gets what a job would have had."""
     if times == 1:
         return settings
     memory = settings.memory
     if memory is not None:
         memory = f"{int(memory.rstrip('KMGT')) * times}{memory.lstrip('0123456789')}"
-    cpus = None if settings.cpus is None and settings.gpus else (settings.cpus or 1) * times
-    return msgspec.structs.replace(settings, gpus=settings.gpus * times, cpus=cpus, memory=memory)
+    each = settings.cpus or (None if settings.gpus else 1)
+    shared = settings.trial_gpus is not None or settings.trial_cpus is not None  # the study says itself how
+    return msgspec.structs.replace(
+        settings,
+        gpus=settings.gpus * times,
+        cpus=None if each is None else each * times,
+        memory=memory,
+        trial_gpus=settings.trial_gpus if shared or not settings.gpus else float(settings.gpus),
+        trial_cpus=settings.trial_cpus if shared else each,
+    )
 
 
-def _longest(settings: Settings, site: Site) -> int:
+def width(settings: Settings, slots: int) -> int:
+    """How many times as wide a job has to be for so many trials side by side."""
+    return max(slots // max(settings.slots, 1), 1)
+
+
+def longest(settings: Settings, site: Site) -> int:
     """Minutes of the longest job that can start; what is asked for, where that is said."""
 
     def check(minutes: int) -> None:
@@ -110,19 +128,35 @@ def _widths(settings: Settings, site: Site) -> tuple[int, ...]:
     if settings.trial_gpus is not None or settings.trial_cpus is not None or settings.mode == "sequential":
         return (1 if settings.mode == "sequential" else settings.slots,)
     partition = _partition(settings, site)
-    if partition is None or not partition.nodes:
+    if partition is None or not (settings.gpus or partition.whole):
         return (1,)
-    if settings.gpus:
-        fits = min(
-            (sum(one.gpus.values()) // settings.gpus for one in partition.nodes if one.gpus), default=1
-        )
-    elif partition.whole:
-        fits = min(one.cpus for one in partition.nodes) // (settings.cpus or 1)
-    else:
-        fits = 1
+    nodes = [node for node in partition.nodes if node.gpus or not settings.gpus]
+    fits = min((_beside(settings, node, partition, site) for node in nodes), default=1)
+    while fits > 1 and not _starts(widened(settings, fits), site):
+        fits -= 1
     if fits <= 1:
         return (1,)
     return (fits,) if partition.whole else (1, fits)
+
+
+def _beside(settings: Settings, node: Nodes, partition: Partition, site: Site) -> int:
+    """How many trials a node holds side by side, with the GPUs, CPUs and memory that each of them asks for."""
+    gpus = sum(node.gpus.values()) if settings.gpu_type is None else node.gpus.get(settings.gpu_type, 0)
+    most = gpus // settings.gpus if settings.gpus else node.cpus // (settings.cpus or 1)
+    for times in range(most, 1, -1):
+        need = fitting.needs(Request.of(widened(settings, times), 1, 1), partition, site.config)
+        if need["cpu"] <= node.cpus and need["mem"] <= node.memory:
+            return times
+    return 1
+
+
+def _starts(settings: Settings, site: Site) -> bool:
+    """Whether such a job can start, if it is short."""
+    try:
+        limits.check(Request.of(msgspec.structs.replace(settings, time=settings.time or 1), 1, 1), site)
+    except InputError:
+        return False
+    return True
 
 
 def _partition(settings: Settings, site: Site) -> Partition | None:

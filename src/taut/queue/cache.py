@@ -2,6 +2,8 @@
 
     $XDG_CACHE_HOME/taut/queue-CLUSTER.json       ~/.cache/taut/... where that is not set
 
+A history belongs to the cluster that its rows name; one that names none belongs to whom the user says, and to nobody else.
+
 It holds numbers that were read from accounting, so only its owner may read it. Where it is missing, or of another release, the queue is assumed.
 """
 
@@ -23,17 +25,18 @@ from taut.queue import reading, sacct
 from taut.queue.records import Reading
 from taut.queue.waits import Waits
 
-__all__ = ["Learned", "assumed", "learn", "load", "place", "save"]
+__all__ = ["Learned", "assumed", "known", "learn", "load", "place", "save"]
 
 _OLD = 3600.0  # seconds from which on the age is said
 
 
 class Learned(NamedTuple):
-    """A queue as it is known here. source: in words; t: when it was learned, seconds since the epoch; None if it is only assumed."""
+    """A queue as it is known here. source: in words; t: when it was learned, seconds since the epoch; None if it is only assumed. cluster: whose it is, if that is known."""
 
     waits: Waits
     source: str
     t: float | None
+    cluster: str | None = None
 
     def said(self, now: float) -> str:
         """Where it comes from, and how old that is."""
@@ -53,7 +56,7 @@ class _Kept(msgspec.Struct, frozen=True):
 def learn(file: Path | None, now: float, user: str) -> tuple[Learned, Reading]:
     """The queue from its past jobs in a file, whose last moment is then its present, or (None) from accounting here; and what was read.
 
-    user: whose own jobs count more. Raises `InputError` where there is no job, `SlurmError` where accounting does not answer.
+    user: whose own jobs count more. Raises `InputError` where there is no job, or jobs of several clusters; `SlurmError` where accounting does not answer.
     """
     found = sacct.live() if file is None else reading.read(file)
     jobs = found.jobs
@@ -64,15 +67,30 @@ def learn(file: Path | None, now: float, user: str) -> tuple[Learned, Reading]:
         )
     if file is not None:
         now = min(now, float(np.nanmax(np.concatenate((jobs.submit, jobs.start, jobs.end)))))
+    if len(found.clusters) > 1:
+        raise InputError(
+            f"the jobs are of several clusters ({', '.join(found.clusters)}), and each has a queue of its own; "
+            f"write a file for each: sacct -M {found.clusters[0]} ...",
+            ("--from-sacct",),
+        )
     source = "from accounting" if file is None else f"from {file.name}"
-    return Learned(Waits.learn(jobs, now, user), source, now), found
+    cluster = found.clusters[0] if found.clusters else None
+    return Learned(Waits.learn(jobs, now, user), source, now, cluster), found
 
 
-def place(cluster: str | None) -> Path:
-    """The file of a cluster; None where no Slurm is here."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", cluster or "elsewhere")
-    return base / "taut" / f"queue-{name}.json"
+def place(cluster: str) -> Path:
+    """The file of a cluster."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", cluster)
+    return _folder() / f"queue-{name}.json"
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "taut"
+
+
+def known() -> list[str]:
+    """The clusters whose queue was learned."""
+    return sorted(path.stem.removeprefix("queue-") for path in _folder().glob("queue-*.json"))
 
 
 def assumed() -> Learned:
@@ -80,15 +98,17 @@ def assumed() -> Learned:
 
 
 def load(cluster: str | None) -> Learned:
-    """What was learned of this cluster; else what is assumed of any."""
+    """What was learned of this cluster; else (or for None: no Slurm is here) what is assumed of any."""
+    if cluster is None:
+        return assumed()
     with contextlib.suppress(OSError, msgspec.MsgspecError, ValueError, TypeError, KeyError):
         kept = msgspec.json.decode(place(cluster).read_bytes(), type=_Kept)
         if kept.v == 1:
-            return Learned(Waits.from_json(kept.waits), kept.source, kept.t)
+            return Learned(Waits.from_json(kept.waits), kept.source, kept.t, cluster)
     return assumed()
 
 
-def save(cluster: str | None, learned: Learned) -> Path:
+def save(cluster: str, learned: Learned) -> Path:
     """Keep it, whole, readable by its owner alone; where it is then."""
     assert learned.t is not None, "what is assumed is not kept"
     path = place(cluster)

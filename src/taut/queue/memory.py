@@ -31,7 +31,7 @@ class Peak(NamedTuple):
 def peaks(snapshot: Snapshot, lives: Sequence[Life] = ()) -> list[Peak]:
     """Of trials that report memory (a metric such as ``memory_gb``), and of jobs whose memory accounting has sampled."""
     found = []
-    for metric in snapshot.metrics:
+    for metric in dict.fromkeys((*snapshot.metrics, *snapshot.meters)):
         known = _METRIC.fullmatch(metric)
         values = snapshot.values(metric)
         rows = np.flatnonzero(values > 0.0)

@@ -15,23 +15,36 @@ from numpy.typing import NDArray
 
 from taut.duration import in_words
 from taut.errors import InputError, nearest
-from taut.queue.shapes import Bounds, shape, shapes, walltime
-from taut.queue.simulate import Lognormal, Shape, Times, Waits, play
+from taut.queue.neighbours import Neighbour, neighbours
+from taut.queue.option import Option, Outlook, option
+from taut.queue.shapes import Bounds, naive, shape, shapes, walltime
+from taut.queue.simulate import Shape, Waits
 from taut.queue.sketch import sketch
 from taut.queue.waits import Ask, Unit
 from taut.queue.work import Work
 
-__all__ = ["GOALS", "Goal", "Option", "Outlook", "Plan", "Queue", "asked", "make", "waits_of"]
+__all__ = [
+    "DEARER",
+    "GOALS",
+    "Goal",
+    "Neighbour",
+    "Option",
+    "Outlook",
+    "Plan",
+    "Queue",
+    "asked",
+    "make",
+    "waits_of",
+]
 
 Goal = Literal["trade", "finish", "cost"]
 GOALS = get_args(Goal)
-LEVELS = (0.1, 0.5, 0.9)
-_SKETCHED, _RUNS = 200, 400  # cases of a sketch, and of a play
-_FEWEST, _WIDE = 100, 64  # from so many workers on there are fewer cases, and at least so many
+_SKETCHED, _CASES, _SOME = 200, 400, 150  # cases of a sketch, of a play, and of what is shown for comparison
 _PLAYED = 10  # shapes
-_EACH, _EACH_WORKER = 400, 8  # trials that are played one by one, at least
 _GANG = 1.1  # a wide job has to be so much better than a narrow one: a hole of its size is rarer than small jobs of the past can tell
-_DEARER = 1.1  # a trade costs so much at most, of the least that is possible
+DEARER = 1.1  # a trade costs so much at most, of the least that is possible
+_MOVES = 3  # to a neighbour that is better
+_SURE = 0.5  # of the cases a plan has to come to its end in, to be one
 _TAG = 8
 
 
@@ -46,28 +59,10 @@ class Queue(Protocol):
     ) -> NDArray[np.float64]: ...
 
 
-class Outlook(NamedTuple):
-    """Quantiles at 10, 50 and 90 %. finish: seconds from the submission to the last result. cost: unit-hours that jobs hold. efficiency: the mean part of
-    those in which trials run. sure: the share of cases that come to an end at all."""
-
-    finish: tuple[float, float, float]
-    cost: tuple[float, float, float]
-    efficiency: float
-    sure: float
-
-
-class Option(NamedTuple):
-    """A shape, what will probably come of it, and how many trials each job has on average."""
-
-    shape: Shape
-    outlook: Outlook
-    trials: float
-    jobs: float
-
-
 class Plan(NamedTuple):
     """best: what to submit. others: what it was chosen over, the most different first three. naive: what people write without a plan, by name. unit: what is
-    counted of the machine; None: nobody knows."""
+    counted of the machine; None: nobody knows. near: why not half or twice as many jobs, or as long ones. least: the median cost of the cheapest shape. there: what the jobs will
+    probably bring that are on the queue already; None if there are none. enough: what the number of trials comes from, where nobody said one."""
 
     goal: Goal
     work: Work
@@ -76,6 +71,10 @@ class Plan(NamedTuple):
     naive: dict[str, Option]
     strength: str
     unit: Unit | None = None
+    near: tuple[Neighbour, ...] = ()
+    least: float = 0.0
+    there: Option | None = None
+    enough: str = ""
 
     @property
     def ask(self) -> Ask:
@@ -107,33 +106,84 @@ def make(
         )
     if work.trials < 1:
         raise InputError("nothing is left to plan: all trials of the study are finished")
-    candidates = list(shapes(work, bounds))
-    if not candidates:
-        if bounds.reserve < math.inf and any(shapes(work, bounds._replace(reserve=math.inf))):
-            raise InputError(
-                f"{bounds.reserve:.3g} unit-hours are left, and that does not pay for a job that can carry a trial; raise gpu_hours",
-                ("budget", "gpu_hours"),
-            )
-        raise InputError(
-            f"a job for one trial needs {in_words(walltime(work, 1))} with 95 % probability (a trial takes {in_words(work.trial.time.mean)} on average), "
-            f"and the longest that may run is {in_words(bounds.longest)}: no job can carry one; have trials checkpoint, "
-            "or take a partition, qos or account with longer jobs",
-            ("time",),
-        )
+    candidates = _candidates(work, bounds)
 
     def waits(shape: Shape) -> Waits:
         return waits_of(queue, asked(shape, bounds.unit), now)
 
-    chosen = _shortlist(candidates, work, waits, bounds, goal, budget, seed)
-    played = [_option(shape, work, waits, seed) for shape in chosen]
-    within = [option for option in played if option.outlook.cost[2] <= budget] or played
-    best = min(within, key=_order(goal, bounds, min(option.outlook.cost[1] for option in within)))
-    naive = {
-        name: _option(shape, work, waits, seed) for name, shape in _naive(work, bounds, best.shape).items()
-    }
-    known = [best.shape, *(option.shape for option in naive.values())]
-    others = [option for option in played if option.shape not in known]
-    return Plan(goal, work, best, tuple(_different(best, others)), naive, queue.strength, bounds.unit)
+    known: dict[Shape, Option] = {}
+
+    def play(shape: Shape, cases: int = _CASES) -> Option:
+        if shape not in known:
+            known[shape] = option(shape, work, waits(shape), seed, cases=cases)
+        return known[shape]
+
+    played = [play(shape) for shape in _shortlist(candidates, work, waits, bounds, goal, budget, seed)]
+    usual = {name: play(shape, _SOME) for name, shape in naive(work, bounds).items()}
+    # What people write without a plan is compared, too, as far as it keeps to what was asked for.
+    played += [one for one in usual.values() if bounds.allows(one.shape) and one not in played]
+    best = _best(played, goal, bounds, budget)
+    for _ in range(_MOVES):
+        near = neighbours(best, work, bounds, play)
+        played += [
+            one.option
+            for one in near
+            if one.option is not None and bounds.allows(one.option.shape) and one.option not in played
+        ]
+        before, best = best, _best(played, goal, bounds, budget)
+        if best is before:
+            break
+    else:
+        near = neighbours(best, work, bounds, play)
+    if bounds.mode != "batch" and best.shape.mode == "async" and best.shape.workers > 1:
+        batch = shape(work, bounds.loose._replace(mode="batch"), best.shape.slots, best.shape.workers, 1)
+        if batch is not None:
+            usual["in batches"] = play(batch, _SOME)
+    if best.outlook.sure < _SURE:
+        raise _too_short(work, f"in jobs of {in_words(best.shape.walltime)} most would be lost")
+    shown = [best, *usual.values()]
+    others = _different(best, [one for one in played if one not in shown])
+    least = min(one.outlook.cost[1] for one in played)
+    return Plan(goal, work, best, tuple(others), usual, queue.strength, bounds.unit, tuple(near), least)
+
+
+def _candidates(work: Work, bounds: Bounds) -> list[Shape]:
+    """All shapes; raises `InputError` where there is none."""
+    if candidates := list(shapes(work, bounds)):
+        return candidates
+    if bounds.reserve < math.inf and any(shapes(work, bounds._replace(reserve=math.inf))):
+        raise InputError(
+            f"{bounds.reserve:.3g} unit-hours are left, and that does not pay for a job that can carry a trial; raise gpu_hours",
+            ("budget", "gpu_hours"),
+        )
+    raise _too_short(work, f"the longest that may run is {in_words(bounds.longest)}: no job can carry one")
+
+
+def _too_short(work: Work, why: str) -> InputError:
+    return InputError(
+        f"a job for one trial needs {in_words(walltime(work, 1))} with 95 % probability (a trial takes {in_words(work.trial.time.mean)} on average), "
+        f"and {why}; have trials checkpoint, or take a partition, qos or account with longer jobs",
+        ("time",),
+    )
+
+
+def outline(
+    work: Work, queue: Queue, bounds: Bounds, now: float, goal: Goal = "trade"
+) -> tuple[float, float]:
+    """What the best shape would need as far as sketches tell: unit-hours, and seconds from the first trial to the last. Raises `InputError` as `make` does."""
+
+    def waits(shape: Shape) -> Waits:
+        return waits_of(queue, asked(shape, bounds.unit), now)
+
+    guesses = _guesses(_candidates(work, bounds), work, waits, bounds, 0)
+    least = min(guess.cost for guess in guesses)
+    best = min(guesses, key=lambda guess: _rank(goal, guess.end, guess.cost, least))
+    return best.cost, best.busy
+
+
+def _best(played: Sequence[Option], goal: Goal, bounds: Bounds, budget: float) -> Option:
+    within = [one for one in played if one.outlook.cost[2] <= budget] or played
+    return min(within, key=_order(goal, bounds, min(one.outlook.cost[1] for one in within)))
 
 
 def asked(shape: Shape, unit: Unit | None) -> Ask:
@@ -147,12 +197,13 @@ def waits_of(queue: Queue, ask: Ask, now: float) -> Waits:
 
 
 class _Guess(NamedTuple):
-    """A shape as far as a sketch knows it: the end by which it is judged, and its cost in unit-hours, at the median and at 90 %."""
+    """A shape as far as a sketch knows it: the end by which it is judged, its cost in unit-hours, at the median and at 90 %, and seconds from the first trial on."""
 
     shape: Shape
     end: float
     cost: float
     dear: float
+    busy: float
 
 
 def _shortlist(
@@ -165,13 +216,7 @@ def _shortlist(
     seed: int,
 ) -> list[Shape]:
     """The shapes that may be best: first by sketches, and of shapes that are alike only one."""
-    guesses = []
-    for one in candidates:
-        rng = np.random.default_rng([seed, _TAG])
-        finish, held = sketch(one, work, waits(one), _SKETCHED, rng)
-        half, most = np.quantile(finish, (0.5, 0.9)).tolist()
-        cost, dear = (np.quantile(held, (0.5, 0.9)) / 3600.0).tolist()
-        guesses.append(_Guess(one, _end(one, bounds, half, most), cost, dear))
+    guesses = _guesses(candidates, work, waits, bounds, seed)
     within = [guess for guess in guesses if guess.dear <= budget] or guesses
     least = min(guess.cost for guess in within)
 
@@ -188,6 +233,21 @@ def _shortlist(
     return [guess.shape for guess in (*first, *rest)]
 
 
+def _guesses(
+    candidates: Sequence[Shape], work: Work, waits: Callable[[Shape], Waits], bounds: Bounds, seed: int
+) -> list[_Guess]:
+    guesses = []
+    for one in candidates:
+        rng = np.random.default_rng([seed, _TAG])
+        finish, held, begin = sketch(one, work, waits(one), _SKETCHED, rng)
+        half, most = np.quantile(finish, (0.5, 0.9)).tolist()
+        cost, dear = (np.quantile(held, (0.5, 0.9)) / 3600.0).tolist()
+        guesses.append(
+            _Guess(one, _end(one, bounds, half, most), cost, dear, float(np.median(finish - begin)))
+        )
+    return guesses
+
+
 def _end(shape: Shape, bounds: Bounds, half: float, most: float) -> float:
     """By what ends are compared: the geometric mean of two quantiles; a gang counts as later than it probably is."""
     return math.sqrt(half * most) * (_GANG if shape.slots > min(bounds.wide) else 1.0)
@@ -199,7 +259,7 @@ def _rank(goal: Goal, end: float, cost: float, least: float) -> tuple[bool, floa
         return False, cost
     if goal == "finish":
         return False, end
-    return cost > _DEARER * least, end if cost <= _DEARER * least else cost
+    return cost > DEARER * least, end if cost <= DEARER * least else cost
 
 
 def _order(goal: Goal, bounds: Bounds, least: float) -> Callable[[Option], tuple[bool, bool, float]]:
@@ -220,50 +280,3 @@ def _different(best: Option, others: Sequence[Option]) -> list[Option]:
     near += sorted(same, key=lambda o: o.outlook.finish[1])[:1]
     near += sorted(many, key=lambda o: (o.shape.workers, o.outlook.finish[1]))[:1]
     return near
-
-
-def _naive(work: Work, bounds: Bounds, best: Shape) -> dict[str, Shape]:
-    """A job for each trial, one job for all, and as many jobs as in the best shape, but in batches; as far as the limits let them."""
-    found, slots = {}, min(bounds.wide)
-    bounds = bounds._replace(workers=None, walltime=None, reserve=math.inf)
-    every = shape(work, bounds, slots, math.ceil(work.trials / slots), 1)
-    if every is not None and bounds.mode == "async":
-        found["one trial per job"] = every._replace(trials=1)
-    whole = shape(work, bounds, slots, 1, math.ceil(work.trials / slots))
-    if whole is not None:
-        found["everything in one job"] = whole
-    batch = shape(work, bounds._replace(mode="batch"), best.slots, best.workers, 1)
-    if batch is not None and bounds.mode == "async" and best.workers > 1:
-        found["in batches"] = batch
-    return found
-
-
-def _option(shape: Shape, work: Work, waits: Callable[[Shape], Waits], seed: int) -> Option:
-    """Play a shape. Of very many trials several count as one, which changes no quantile that is shown."""
-    several = max(1, work.trials // max(_EACH, _EACH_WORKER * shape.workers * shape.slots))
-    mean, spread = work.trial.time
-    times = play(
-        shape if shape.trials is None else shape._replace(trials=max(1, shape.trials // several)),
-        math.ceil(work.trials / several),
-        Lognormal(mean * several, spread / math.sqrt(several)),
-        waits(shape),
-        overhead=work.overhead.time,
-        doubt=(work.trial.doubt, work.overhead.doubt),
-        runs=max(_FEWEST, min(_RUNS, _RUNS * _WIDE // (shape.workers * shape.slots))),
-        seed=seed,
-        saves=work.saves,
-    )
-    jobs = float(times.jobs.mean())
-    return Option(shape, _outlook(times), work.trials / jobs, jobs)
-
-
-def _outlook(times: Times) -> Outlook:
-    ended = np.isfinite(times.finish)
-    finish = np.quantile(np.where(ended, times.finish, np.inf), LEVELS, method="inverted_cdf")
-    cost = np.quantile(times.held, LEVELS)
-    return Outlook(
-        (float(finish[0]), float(finish[1]), float(finish[2])),
-        (float(cost[0]), float(cost[1]), float(cost[2])),
-        float(times.efficiency.mean()),
-        float(ended.mean()),
-    )

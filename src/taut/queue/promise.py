@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from taut.events import Planned
-from taut.queue.plan import Plan
+from taut.queue.plan import Plan, Queue
+from taut.queue.predicted import usual
+from taut.queue.simulate import Lognormal
 from taut.slurm.jobs import Life
 from taut.slurm.rounds import Submission
 from taut.snapshot import Snapshot
@@ -20,8 +23,11 @@ __all__ = ["Kept", "kept", "promised"]
 _SLACK = 60.0  # seconds that a job takes to end after the last trial, which count as its cost
 
 
-def promised(plan: Plan, unit: str, now: float) -> Planned | None:
-    """The plan's own expectation, as it goes into the log; None where even the 90 % quantile never ends: that is no expectation."""
+def promised(plan: Plan, unit: str, now: float, queue: Queue | None = None) -> Planned | None:
+    """The plan's own expectation, as it goes into the log; None where even the 90 % quantile never ends: that is no expectation.
+
+    queue: what was known of its waits; without it the course that was expected cannot be drawn later.
+    """
     shape, outlook = plan.best.shape, plan.best.outlook
     if not math.isfinite(outlook.finish[2]):
         return None
@@ -36,17 +42,28 @@ def promised(plan: Plan, unit: str, now: float) -> Planned | None:
         cost=outlook.cost,
         strength=plan.strength,
         t=now,
+        mode=msgspec.UNSET if shape.mode == "async" else shape.mode,
+        trial=_rounded(plan.work.trial.time),
+        overhead=_rounded(plan.work.overhead.time),
+        waits=msgspec.UNSET if queue is None else usual(plan, queue, now),
     )
+
+
+def _rounded(time: Lognormal) -> tuple[float, float]:
+    return round(time.mean, 3), round(time.spread, 4)
 
 
 class Kept(NamedTuple):
     """A promise and what came. finish: seconds after it, when the last of its trials had ended; None while they have not. cost: unit-hours that jobs
-    held since then; None where that is not known. done: how many of its trials have ended."""
+    held since then; None where that is not known. done: how many of its trials have ended. early: seconds after it, when the study came to its end before all of them had, for
+    the reason `why`; None where it did not."""
 
     promise: Planned
     finish: float | None
     cost: float | None
     done: int
+    early: float | None = None
+    why: str = ""
 
     @property
     def in_time(self) -> bool | None:
@@ -64,21 +81,27 @@ class Kept(NamedTuple):
 
 
 def kept(
-    snapshot: Snapshot, rounds: Sequence[Submission] = (), lives: Sequence[Life] | None = None
+    snapshot: Snapshot,
+    rounds: Sequence[Submission] = (),
+    lives: Sequence[Life] | None = None,
+    over: str | None = None,
 ) -> list[Kept]:
     """Every promise, the oldest first.
 
-    rounds, lives: what was submitted, and what accounting says of it; without lives no cost is known. A cost counts until the promise was kept.
+    rounds, lives: what was submitted, and what accounting says of it; without lives no cost is known. A cost counts until the promise was kept, or
+    the study came to its end. over: why that is, where it has.
     """
     ended = np.sort(snapshot.finished[snapshot.where(State.COMPLETE, State.PRUNED, State.FAILED)])
     found = []
     for promise in sorted(snapshot.planned, key=lambda each: each.t):
         since = ended[ended >= promise.t]
         finish = float(since[promise.trials - 1]) - promise.t if len(since) >= promise.trials else None
-        cost = None
-        if finish is not None and lives is not None:
-            cost = _held(promise, finish, rounds, lives)
-        found.append(Kept(promise, finish, cost, min(len(since), promise.trials)))
+        last = float(since[-1]) - promise.t if len(since) else 0.0
+        early = last if finish is None and over is not None else None
+        until = early if finish is None else finish
+        cost = None if until is None or lives is None else _held(promise, until, rounds, lives)
+        why = "" if early is None else over or ""
+        found.append(Kept(promise, finish, cost, min(len(since), promise.trials), early, why))
     return found
 
 

@@ -129,12 +129,13 @@ class Jobs:
 @dataclass(frozen=True)
 class Reading:
     """What was read from a file or a command. lines: how many stood for jobs or should have. left_out: the first of those
-    that could not be read, as ``line 17: ...``. unread: how many there were in all."""
+    that could not be read, as ``line 17: ...``. unread: how many there were in all. clusters: whose jobs they are, as far as they say."""
 
     jobs: Jobs
     lines: int
     unread: int = 0
     left_out: Names = ()
+    clusters: Names = ()
 
     def __str__(self) -> str:
         text = f"{len(self.jobs):,} {'job' if len(self.jobs) == 1 else 'jobs'}"

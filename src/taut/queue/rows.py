@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from taut.queue.records import Jobs, Reading
@@ -60,7 +61,7 @@ class Rows:
         if len(self._left_out) < _NAMED:
             self._left_out.append(f"line {number}: {why}")
 
-    def reading(self) -> Reading:
+    def reading(self, clusters: Iterable[str] = ()) -> Reading:
         columns = list(zip(*self._rows, strict=True)) or [()] * len(Row._fields)
         jobs = Jobs.of(**dict(zip(Row._fields, columns, strict=True)))
-        return Reading(jobs, self._lines, self._unread, tuple(self._left_out))
+        return Reading(jobs, self._lines, self._unread, tuple(self._left_out), tuple(sorted(clusters)))

@@ -20,7 +20,7 @@ __all__ = ["COLUMNS", "COMMAND", "live", "read"]
 
 COLUMNS: Final = (
     *("JobID", "User", "Account", "Partition", "State", "Submit", "Eligible", "Start", "End", "Timelimit"),
-    *("ReqTRES", "AllocTRES"),
+    *("ReqTRES", "AllocTRES", "Cluster"),
 )
 COMMAND: Final = f"SLURM_TIME_FORMAT=%s sacct -a -X -D -P -S now-30days -o {','.join(COLUMNS)} > jobs.txt"
 """What users run on another cluster, for `read`. ``%s``: times in seconds since 1970, so that no time zone matters."""
@@ -29,6 +29,7 @@ _UNKNOWN = frozenset(("", "unknown", "none", "n/a", "(null)", "invalid"))
 _WALLTIME = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)(?:\.\d+)?")
 _TASKS = re.compile(r"(\d+)_\[([^\]%]+)")
 _UNFOLDED = 10_000  # tasks of one array that wait, at most
+_FOREVER = 100 * 366 * 86400.0  # seconds; nobody has waited for more
 _SUFFIX = {"": 1.0, "K": 1024.0, "M": 1024.0**2, "G": 1024.0**3}  # Slurm shortens counts, too, by 1024
 
 
@@ -52,7 +53,7 @@ def read(text: str, zone: tzinfo | None = None) -> Reading:
     lines = text.removeprefix("\ufeff").splitlines()
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
     names = _names(lines[first] if lines else "")
-    rows, moments = Rows(), _Moments(zone)
+    rows, moments, clusters = Rows(), _Moments(zone), set[str]()
     for number, line in enumerate(lines[first + 1 :], first + 2):
         cells = line.split("|")
         if len(cells) != len(names):
@@ -64,9 +65,12 @@ def read(text: str, zone: tzinfo | None = None) -> Reading:
             continue
         try:
             rows.add(_row(of, moments), _tasks(of))
+            clusters.add(of.get("cluster", "").strip().lower())
+        except OverflowError:
+            rows.leave_out(number, "a number in it is too large to be one of Slurm's")
         except ValueError as error:
             rows.leave_out(number, str(error))
-    return rows.reading()
+    return rows.reading(clusters - {""})
 
 
 def _names(header: str) -> list[str]:
@@ -111,8 +115,13 @@ def _row(of: dict[str, str], moments: _Moments) -> Row:
         user=of.get("user", ""),
         account=of.get("account", ""),
         state=state,
-        array=int(array[0]) if array[1] and array[0].isdigit() else -1,
+        array=_number(array[0]) if array[1] else -1,
     )
+
+
+def _number(text: str) -> int:
+    """Of a job; -1 for what is none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
 
 
 def _tasks(of: dict[str, str]) -> int:
@@ -124,23 +133,24 @@ def _tasks(of: dict[str, str]) -> int:
     for part in found[2].split(","):
         begin, _, rest = part.partition("-")
         end, _, step = (rest or begin).partition(":")
-        if begin.isdigit() and end.isdigit():
-            count += max((int(end) - int(begin)) // max(int(step or 1), 1) + 1, 1)
+        first, last, every = _number(begin), _number(end), _number(step or "1")
+        if first >= 0 and last >= 0:
+            count += max((last - first) // max(every, 1) + 1, 1)
     return min(max(count, 1), _UNFOLDED)
 
 
 def _walltime(of: dict[str, str]) -> float:
     """Seconds; infinite where there is no limit, NaN where it is not known (the partition's own, for instance)."""
     minutes = of.get("timelimitraw", "")
-    if minutes.isdigit():
-        return 60.0 * int(minutes)
+    if re.fullmatch("[0-9]+", minutes):
+        return min(60.0 * int(minutes), _FOREVER)
     text = of.get("timelimit", minutes)
     if text.upper() == "UNLIMITED":
         return math.inf
     if not (found := _WALLTIME.fullmatch(text)):
         return math.nan
     days, hours, minutes_, seconds = (int(part or 0) for part in found.groups())
-    return 86400.0 * days + 3600.0 * hours + 60.0 * minutes_ + seconds
+    return min(86400.0 * days + 3600.0 * hours + 60.0 * minutes_ + seconds, _FOREVER)
 
 
 def _gpus(tres: dict[str, str]) -> float:
@@ -177,10 +187,10 @@ class _Moments:
         else:
             try:
                 found = datetime.fromisoformat(text)
-            except ValueError:
+                if found.tzinfo is None and self._zone is not None:
+                    found = found.replace(tzinfo=self._zone)
+                moment = found.timestamp()
+            except (ValueError, OverflowError):
                 raise ValueError(f"its {name} is {text[:40]!r}, which is no time") from None
-            moment = (
-                found if found.tzinfo or self._zone is None else found.replace(tzinfo=self._zone)
-            ).timestamp()
         self._known[text] = moment
         return moment

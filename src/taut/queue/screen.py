@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from taut.duration import in_words
 from taut.queue.memory import Peak
 from taut.queue.plan import Goal, Option, Plan, Queue
-from taut.queue.promise import Kept
+from taut.queue.shapes import walltime
 from taut.queue.waits import Ask
+from taut.queue.whynot import hours, why_not
 from taut.queue.work import Known
 
-__all__ = ["Asked", "Screen", "as_json", "because", "brief", "check_json", "check_lines", "lines"]
+__all__ = ["Asked", "Screen", "as_json", "because", "brief", "end", "finite", "hours", "lines"]
 
 _WHY: dict[Goal, str] = {
     "trade": "the earliest end of all shapes that cost at most a tenth more than the cheapest",
@@ -41,7 +42,8 @@ class Asked(Queue, Protocol):
 
 class Screen(NamedTuple):
     """What is shown. unit: "GPU" or "CPU". budget: unit-hours that are left. source: where the knowledge of the queue comes from, and how old it is.
-    memory: what trials and jobs have needed."""
+    memory: what trials and jobs have needed. seconds: during which trials may run yet. finished: trials that have ended. jobs: of the study that are on the queue, in words.
+    """
 
     plan: Plan
     queue: Asked
@@ -50,6 +52,9 @@ class Screen(NamedTuple):
     budget: float | None = None
     source: str = ""
     memory: Sequence[Peak] = ()
+    seconds: float = math.inf
+    finished: int = 0
+    jobs: str = ""
 
     @property
     def waits(self) -> list[float]:
@@ -64,6 +69,7 @@ def lines(screen: Screen) -> list[str]:
     source = f" ({screen.source})" if screen.source else ""
     return [
         brief(plan, screen.unit, screen.budget),
+        *_standing(screen),
         *_known("a trial takes", plan.work.trial),
         *_known("a job needs before its first trial", plan.work.overhead),
         *(f"  {peak.what} needs {_size(peak.bytes)} at most (95 %; {peak.source})" for peak in screen.memory),
@@ -71,9 +77,11 @@ def lines(screen: Screen) -> list[str]:
         f"{in_words(half)} (80 %: {in_words(early)} to {in_words(late)})",
         *_unlike(screen),
         f"  chosen for {_WHY[plan.goal]}",
-        *_short(plan, screen.unit, screen.budget),
+        *_short(screen),
+        *too_short(plan),
         "",
         *_table(plan, screen.unit),
+        *why_not(plan, screen.unit),
     ]
 
 
@@ -83,24 +91,56 @@ def _unlike(screen: Screen) -> Iterator[str]:
         yield "  few of the known jobs are like these, so what they wait is a guess from others"
 
 
-def _short(plan: Plan, unit: str, budget: float | None) -> Iterator[str]:
-    """What a budget does not pay for."""
-    cost = plan.best.outlook.cost[1]
+def _standing(screen: Screen) -> Iterator[str]:
+    """What is done, and what is on its way."""
+    there = screen.plan.there
+    if screen.finished:
+        yield f"  {screen.finished} trial{'s are' if screen.finished > 1 else ' is'} finished, and this is what is left"
+    if there is not None:
+        early, half, late = there.outlook.finish
+        yield (
+            f"  the jobs that are there ({screen.jobs}) will probably have done it in {end(half)} (80 %: {end(early)} to {end(late)}), "
+            f"for {hours(there.outlook.cost[1])} {screen.unit}-h from now on"
+        )
+
+
+def _short(screen: Screen) -> Iterator[str]:
+    """What a budget is not enough for."""
+    plan, budget = screen.plan, screen.budget
+    trials, cost = plan.work.trials, plan.best.outlook.cost[1]
+    if plan.enough:
+        return
     if budget is not None and cost > budget:
-        count = int(plan.work.trials * budget / cost)
-        yield f"  {budget:g} {unit}-h pay for about {count} of the {plan.work.trials} trials; the study ends there"
+        count = int(trials * budget / cost)
+        yield f"  {budget:.4g} {screen.unit}-h pay for about {count} of the {trials} trials; the study ends there"
+    busy = plan.best.outlook.finish[1] - screen.waits[1]
+    if math.isfinite(busy) and busy > screen.seconds:
+        count = int(trials * screen.seconds / busy)
+        yield f"  {in_words(screen.seconds)} are over with about {count} of the {trials} trials; the study ends there"
+
+
+def too_short(plan: Plan) -> Iterator[str]:
+    """A word of warning where trials are lost because jobs are too short for them."""
+    lost, trials = plan.best.outlook.lost, plan.work.trials
+    if lost >= max(0.02 * trials, 0.5):
+        yield (
+            f"  about {_count(lost)} trial{'s' * (round(lost) > 1)} will not end within all of a job of {in_words(plan.best.shape.walltime)}, whatever is tried: "
+            f"{in_words(walltime(plan.work, 1, plan.best.shape.slots))} would be enough for 95 %; have them checkpoint, or ask for more time"
+        )
 
 
 def brief(plan: Plan, unit: str, budget: float | None = None) -> str:
     """The plan in a line."""
     best = plan.best
     early, half, late = best.outlook.finish
-    of = "" if budget is None else f" of {budget:g}"
+    of = "" if budget is None else f" of {budget:.4g}"
+    about = "about " * bool(plan.enough)
+    why = f" ({plan.enough})" if plan.enough else ""
     side = f", {best.shape.slots} side by side" if best.shape.slots > 1 else ""
     return (
-        f"{plan.work.trials} trial{'s' * (plan.work.trials != 1)}: {_jobs(best)} x {in_words(best.shape.walltime)} "
-        f"(about {_count(best.trials)} trial{'s' * (_count(best.trials) != '1')} each{side}), {_hours(best.outlook.cost[1])} {unit}-h{of}, done in "
-        f"{_end(half)} (80 %: {_end(early)} to {_end(late)})"
+        f"{about}{plan.work.trials} trial{'s' * (plan.work.trials != 1)}{why}: {_jobs(best)} x {in_words(best.shape.walltime)} "
+        f"(about {_count(best.trials)} trial{'s' * (_count(best.trials) != '1')} each{side}), {hours(best.outlook.cost[1])} {unit}-h{of}, done in "
+        f"{end(half)} (80 %: {end(early)} to {end(late)})"
     )
 
 
@@ -125,7 +165,8 @@ def _known(what: str, known: Known) -> Iterator[str]:
 
 def _named(plan: Plan) -> list[tuple[str, Option]]:
     others = [(_name(option, plan.best), option) for option in plan.others]
-    return [("this plan", plan.best), *others, *plan.naive.items()]
+    there = [] if plan.there is None else [("the jobs that are there", plan.there)]
+    return [("this plan", plan.best), *there, *others, *plan.naive.items()]
 
 
 def _table(plan: Plan, unit: str) -> list[str]:
@@ -154,8 +195,8 @@ def _row(name: str, option: Option) -> tuple[str, ...]:
         in_words(shape.walltime),
         _count(option.trials),
         f"{outlook.efficiency:.0%}",
-        f"{_end(half)} ({_end(early)} to {_end(late)})" if math.isfinite(half) else "probably never",
-        _hours(outlook.cost[1]),
+        f"{end(half)} ({end(early)} to {end(late)})" if math.isfinite(half) else "probably never",
+        hours(outlook.cost[1]),
     )
 
 
@@ -176,49 +217,12 @@ def _count(trials: float) -> str:
     return f"{max(trials, 1):.0f}"
 
 
-def _hours(hours: float) -> str:
-    return f"{hours:.2f}" if hours < 1 else f"{hours:.1f}" if hours < 10 else f"{hours:.0f}"
-
-
-def _end(seconds: float) -> str:
+def end(seconds: float) -> str:
     return in_words(seconds) if math.isfinite(seconds) else "never"
 
 
 def _size(count: float) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
-
-
-def check_lines(found: Sequence[Kept]) -> list[str]:
-    """Promises against what came."""
-    if not found:
-        return [
-            "nothing was planned for this study: taut run --on slurm writes down what it expects, once some trials have shown how long they take"
-        ]
-    said = []
-    for each in found:
-        promise = each.promise
-        early, half, late = promise.finish
-        said.append(
-            f"planned for {promise.trials} trial{'s' * (promise.trials != 1)}: {promise.jobs} job{'s' * (promise.jobs != 1)} x {promise.minutes} min, "
-            f"done in {_end(half)} (80 %: {_end(early)} to {_end(late)}), {_hours(promise.cost[1])} {promise.unit}-h; the queue: {promise.strength}"
-        )
-        if each.finish is None:
-            said.append(f"  so far: {each.done} of {promise.trials} trials have ended")
-            continue
-        said.append(f"  came: done in {in_words(each.finish)}, {_verdict(each.finish, promise.finish)}")
-        if each.cost is not None:
-            said.append(f"  came: {_hours(each.cost)} {promise.unit}-h, {_verdict(each.cost, promise.cost)}")
-    judged = [each.in_time for each in found if each.in_time is not None]
-    if len(judged) > 1:
-        said.append(f"{sum(judged)} of {len(judged)} ends within the 80 % that were expected")
-    return said
-
-
-def _verdict(value: float, expected: tuple[float, float, float]) -> str:
-    low, _, high = expected
-    if low <= value <= high:
-        return "within the 80 % that were expected"
-    return "less than the 80 % that were expected" if value < low else "more than the 80 % that were expected"
 
 
 # ---------------------------------------------------------------------- numbers
@@ -230,6 +234,8 @@ def as_json(screen: Screen) -> dict[str, Any]:
     (_, best), *rest = _named(plan)
     return {
         "trials": plan.work.trials,
+        "enough": plan.enough,
+        "finished": screen.finished,
         "goal": plan.goal,
         "unit": screen.unit,
         "budget": screen.budget,
@@ -245,6 +251,10 @@ def as_json(screen: Screen) -> dict[str, Any]:
         },
         "plan": _option(best),
         "others": [{"name": name, **_option(option)} for name, option in rest],
+        "near": [
+            {"name": each.what, "why_not": each.why, **(_option(each.option) if each.option else {})}
+            for each in plan.near
+        ],
     }
 
 
@@ -267,34 +277,13 @@ def _option(option: Option) -> dict[str, Any]:
         "units": shape.units,
         "trials_each": option.trials,
         "jobs": option.jobs,
-        "finish": [_finite(value) for value in outlook.finish],
+        "finish": [finite(value) for value in outlook.finish],
         "cost": list(outlook.cost),
         "efficiency": outlook.efficiency,
         "sure": outlook.sure,
+        "lost": outlook.lost,
     }
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def check_json(found: Sequence[Kept]) -> list[dict[str, Any]]:
-    """What `check_lines` says, as plain values."""
-    return [
-        {
-            "submitted": each.promise.t,
-            "trials": each.promise.trials,
-            "jobs": each.promise.jobs,
-            "minutes": each.promise.minutes,
-            "unit": each.promise.unit,
-            "strength": each.promise.strength,
-            "expected": {
-                "finish": [_finite(value) for value in each.promise.finish],
-                "cost": list(each.promise.cost),
-            },
-            "came": {"finish": each.finish, "cost": each.cost, "trials": each.done},
-            "in_time": each.in_time,
-            "in_budget": each.in_budget,
-        }
-        for each in found
-    ]

@@ -10,8 +10,9 @@ from taut.queue.simulate.plan import Mode, Shape
 from taut.queue.waits import Unit
 from taut.queue.work import Work
 from taut.slurm.settings import usual_notice
+from taut.walltime import LAST
 
-__all__ = ["Bounds", "Limit", "notice", "shape", "shapes", "walltime"]
+__all__ = ["Bounds", "Limit", "naive", "notice", "shape", "shapes", "too_long", "walltime", "written"]
 
 Limit = Callable[[float, int], int]
 """(seconds, slots) -> how many such jobs the account's limits let run at a time; 0 if one can never start."""
@@ -20,6 +21,7 @@ _SAFE = 1.6448536269514722  # 95th percentile of the standard normal distributio
 _MORE = 1.02  # of a walltime, for what nobody thought of
 # Jobs that follow each other in the place of one worker; below 1: with time in hand.
 _ROUNDS = (2 / 3, 1, 2, 3, 5, 10)
+_OPEN: tuple[Mode, ...] = ("async", "batch")
 _MOST = 256  # jobs at a time
 _STEPS = ((600.0, 60.0), (3600.0, 300.0), (4 * 3600.0, 900.0), (12 * 3600.0, 1800.0), (math.inf, 3600.0))
 
@@ -39,10 +41,24 @@ class Bounds(NamedTuple):
     wide: Sequence[int] = (1,)
     workers: int | None = None
     walltime: float | None = None
-    mode: Mode = "async"
+    mode: Mode | None = "async"
     partition: str | None = None
     unit: Unit | None = None
     reserve: float = math.inf
+
+    @property
+    def loose(self) -> Bounds:
+        """Without what was asked for: what an account's limits alone allow."""
+        return self._replace(workers=None, walltime=None, reserve=math.inf)
+
+    def allows(self, shape: Shape) -> bool:
+        """Whether a shape is what was asked for, and is paid for."""
+        return (
+            self.workers in (None, shape.workers)
+            and self.walltime in (None, shape.walltime)
+            and self.mode in (None, shape.mode)
+            and shape.workers * shape.units * shape.walltime / 3600.0 <= self.reserve + 1e-9
+        )
 
 
 def walltime(work: Work, trials: float, slots: int = 1) -> float:
@@ -55,9 +71,9 @@ def walltime(work: Work, trials: float, slots: int = 1) -> float:
     before, roughly = work.overhead.time
     sigma = math.sqrt(trials * (spread * mean) ** 2 + (roughly * before) ** 2)
     busy = _MORE * (before + trials * mean + _quantile(slots) * sigma)
-    seconds = _written(busy)
+    seconds = written(busy)
     while seconds < busy + (unused := notice(work, seconds)):
-        seconds = _written(max(busy + unused, seconds + 1.0))
+        seconds = written(max(busy + unused, seconds + 1.0))
     return seconds
 
 
@@ -65,6 +81,21 @@ def notice(work: Work, seconds: float) -> float:
     """How much of the end of a job of so many seconds cannot be used because it is given notice."""
     given = float(usual_notice(int(seconds // 60)))
     return given if work.saves else max(given - work.trial.time.mean, 0.0)
+
+
+def too_long(work: Work, seconds: float) -> float:
+    """The share of trials for which all of a job of so many seconds is too short; 0 where they checkpoint."""
+    from statistics import NormalDist
+
+    room = seconds - work.overhead.time.mean - LAST
+    mean, spread = work.trial.time
+    if work.saves or not mean:
+        return 0.0
+    variance = math.log1p(spread**2)
+    sigma = math.hypot(math.sqrt(variance), work.trial.doubt)
+    if room <= 0.0 or not sigma:
+        return float(room <= mean)
+    return NormalDist().cdf((math.log(mean) - variance / 2 - math.log(room)) / sigma)
 
 
 def _quantile(slots: int) -> float:
@@ -76,13 +107,18 @@ def _quantile(slots: int) -> float:
     return NormalDist().inv_cdf(0.95 ** (1.0 / slots))
 
 
-def _written(seconds: float) -> float:
+def written(seconds: float) -> float:
+    """Rounded up to what people write."""
     step = next(step for most, step in _STEPS if seconds <= most)
     return math.ceil(seconds / step) * step
 
 
 def shapes(work: Work, bounds: Bounds) -> Iterator[Shape]:
     """From one job for all to a job for each trial, in any width; each as long as its trials need, and as many at a time as may run."""
+    if bounds.mode is None:  # one after the other is asynchronous with one job
+        for mode in _OPEN:
+            yield from shapes(work, bounds._replace(mode=mode))
+        return
     seen = set()
     if bounds.mode == "batch":  # a job for each trial of a batch
         for slots in bounds.wide:
@@ -129,4 +165,17 @@ def shape(work: Work, bounds: Bounds, slots: int, workers: int, each: int) -> Sh
     )
     if workers < 1:
         return None
-    return Shape(seconds, workers, None, slots, units, bounds.mode, bounds.partition)
+    return Shape(seconds, workers, None, slots, units, bounds.mode or "async", bounds.partition)
+
+
+def naive(work: Work, bounds: Bounds) -> dict[str, Shape]:
+    """What people write without a plan, as far as the limits let them: a job for each trial, and one job for all."""
+    found, slots = {}, min(bounds.wide)
+    loose = bounds.loose
+    every = shape(work, loose, slots, math.ceil(work.trials / slots), 1)
+    if every is not None and bounds.mode in (None, "async"):
+        found["one trial per job"] = every._replace(trials=1)
+    whole = shape(work, loose, slots, 1, math.ceil(work.trials / slots))
+    if whole is not None:
+        found["everything in one job"] = whole
+    return found

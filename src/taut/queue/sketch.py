@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from taut.queue.shapes import notice
+from taut.queue.shapes import notice, too_long
 from taut.queue.simulate import Shape, Waits
 from taut.queue.work import Work
 
@@ -19,17 +19,19 @@ __all__ = ["sketch"]
 
 Floats = NDArray[np.float64]
 _HALVINGS = 40
+_ATTEMPTS = 4  # of a trial that no job is long enough for, before another one takes its place
 
 
 def sketch(
     shape: Shape, work: Work, waits: Waits, runs: int, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """(runs,) seconds to the end, and (runs,) unit-seconds that jobs hold."""
+) -> tuple[Floats, Floats, Floats]:
+    """(runs,) seconds to the end, unit-seconds that jobs hold, and seconds to the first trial."""
     before, each = work.overhead.time.mean, work.trial.time.mean
     # Of its time a job cannot use on average, for want of a whole trial or for the notice that it is given.
     last = notice(work, shape.walltime) + (0.0 if work.saves else each / 2)
     room = max(shape.walltime - before - last, each)
-    demand = work.trials * each / shape.slots
+    lost = min(too_long(work, shape.walltime), 0.99)
+    demand = work.trials * (each + lost / (1.0 - lost) * _ATTEMPTS * (shape.walltime - before)) / shape.slots
     rounds = math.ceil(demand / (room * shape.workers))
     ready = _ready(shape, waits, rounds, runs, rng) + before
     low, high = ready.min(axis=1), ready.max(axis=1) + demand
@@ -40,7 +42,8 @@ def sketch(
     jobs = (ready < high[:, None]).sum(axis=1)
     # The last trial of each slot ends some time after the first slot has nothing to do any more.
     tail = each / 2 if work.trials > 1 else 0.0
-    return high + tail, (demand + jobs * (before + tail)) * shape.units
+    idle = tail * (1.0 - 1.0 / shape.slots)  # of the other slots of a job, which is held until then
+    return high + tail, (demand + jobs * (before + idle)) * shape.units, ready.min(axis=1)
 
 
 def _ready(shape: Shape, waits: Waits, rounds: int, runs: int, rng: np.random.Generator) -> Floats:

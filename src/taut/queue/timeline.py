@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
-__all__ = ["Bar", "Kind", "Timeline"]
+__all__ = ["Bar", "Kind", "Timeline", "beside", "between"]
 
 Kind = Literal["other", "overhead", "useful", "pruned", "failed", "idle"]
 """other: somebody else's job. overhead: node preparation, imports, loading. idle: held by us, and nothing runs."""
@@ -31,3 +32,30 @@ class Timeline(NamedTuple):
     bars: tuple[Bar, ...]
     submitted: tuple[float, ...] = ()
     zero: float | None = None
+
+
+def between(timeline: Timeline, begin: float, end: float = math.inf) -> Timeline:
+    """What of it lies between two seconds of its clock; `begin` becomes 0, and lanes on which nothing was are left out."""
+    bars = [
+        bar._replace(begin=max(bar.begin, begin) - begin, end=min(bar.end, end) - begin)
+        for bar in timeline.bars
+        if bar.end > begin and bar.begin < end
+    ]
+    used = {lane: place for place, lane in enumerate(sorted({bar.lane for bar in bars}))}
+    return Timeline(
+        tuple(timeline.lanes[lane] for lane in used),
+        tuple(bar._replace(lane=used[bar.lane]) for bar in bars),
+        tuple(second - begin for second in timeline.submitted if begin <= second <= end),
+        None if timeline.zero is None else timeline.zero + begin,
+    )
+
+
+def beside(planned: Timeline, came: Timeline) -> Timeline:
+    """What was expected above what came of it, on one clock; the names of lanes say which is which."""
+    below = len(planned.lanes)
+    return Timeline(
+        (*(f"planned {name}" for name in planned.lanes), *(f"came {name}" for name in came.lanes)),
+        (*planned.bars, *(bar._replace(lane=below + bar.lane) for bar in came.bars)),
+        tuple(sorted({*planned.submitted, *came.submitted})),
+        came.zero,
+    )

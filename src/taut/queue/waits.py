@@ -34,7 +34,7 @@ _ASSUMED = np.log(
 
 
 class Ask(NamedTuple):
-    """A job to be: how much of the machine, for how many seconds at most, in which partition (None: any).
+    """A job to be: how much of the machine, for how many seconds at most, in which partition (None: any; of a list, ``a,b``, the first that is known).
 
     unit: what `size` counts; None: jobs of all units are alike, as where there are only GPUs, or none.
     """
@@ -123,6 +123,8 @@ class Waits:
         """How far to trust it: ``good: 4,812 jobs, 37 days``, ``weak: 23 jobs``, ``none: assumed``."""
         if len(self.known) == 0:
             return "none: assumed"
+        if self.jobs == 0:
+            return "none: no job has started yet"
         jobs = f"{self.jobs:,} {'job' if self.jobs == 1 else 'jobs'}"
         if self.jobs < _WEAK:
             return f"weak: {jobs}"
@@ -183,11 +185,8 @@ class Waits:
             return assumed(where, self.slopes), 0.0
         place, crowd = ANY, np.full(2, np.nan)
         if ask.partition is not None:
-            place = (
-                self.partitions.index(ask.partition)
-                if ask.partition in self.partitions
-                else len(self.partitions)
-            )
+            known = [name for name in ask.partition.split(",") if name in self.partitions]
+            place = self.partitions.index(known[0]) if known else len(self.partitions)
             crowd = self.crowd[place] if place < len(self.partitions) else crowd
         asked = Asked(
             shape=where,

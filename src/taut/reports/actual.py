@@ -13,6 +13,7 @@ import numpy as np
 from taut.events import Allocation, Opened
 from taut.queue.timeline import Bar, Kind, Timeline
 from taut.slurm.jobs import Life
+from taut.slurm.rounds import Submission
 from taut.snapshot import Snapshot
 from taut.spells import Spells, spells
 from taut.trial import State
@@ -33,6 +34,16 @@ class Jobs(NamedTuple):
     lives: tuple[Life, ...] = ()
     submitted: tuple[float, ...] = ()
     slots: Mapping[int, int] = MappingProxyType({})
+
+    @staticmethod
+    def of(submissions: Iterable[Submission], lives: Iterable[Life]) -> Jobs:
+        """From what was submitted, and what accounting says of it."""
+        known = [one for one in submissions if one.job is not None]
+        return Jobs(
+            tuple(lives),
+            tuple(one.t for one in known if one.kind == "job"),
+            {one.job: one.slots for one in known if one.job is not None},
+        )
 
 
 class _Stay(NamedTuple):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from taut.queue.timeline import Timeline
-from taut.reports.gantt import svg, text
+from taut.reports.gantt import svg
 from taut.reports.png import png
+from taut.reports.terminal import text
 
 __all__ = ["Chart"]
 
@@ -27,9 +28,9 @@ class Chart(NamedTuple):
         """The same as PNG; needs resvg-py (``pip install 'taut[png]'``)."""
         return png(self.svg(dark=False), zoom=zoom)
 
-    def text(self, width: int = 100) -> str:
-        """For a terminal of `width` columns."""
-        return text(self.timeline, width)
+    def text(self, width: int = 100, lanes: int = 40) -> str:
+        """For a terminal of `width` columns; of more than `lanes` lanes neighbours share a row."""
+        return text(self.timeline, width, lanes, self.finish)
 
     def __str__(self) -> str:
         return self.text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from taut.queue.promise import Kept
 from taut.reports.actual import Jobs
 from taut.savings import Savings
 
@@ -24,7 +25,7 @@ class Facts(NamedTuple):
     """What a page says beyond the figures. now: seconds since the epoch. summary: lines of what is known, each with its name.
 
     picks: the best trial, or the knee. jobs, gpus, requested: what the queue knows, GPUs for each slot of a job, and GPU-seconds that were asked
-    for. savings: the pruner's account. refresh: after how many seconds the page loads itself again; None for one that does not.
+    for. kept: what was expected of jobs, and what came. savings: the pruner's account. refresh: after how many seconds the page loads itself again; None for one that does not.
     """
 
     now: float
@@ -33,5 +34,6 @@ class Facts(NamedTuple):
     jobs: Jobs | None = None
     gpus: Mapping[str, float] | None = None
     requested: float | None = None
+    kept: Sequence[Kept] = ()
     savings: Savings | None = None
     refresh: int | None = None

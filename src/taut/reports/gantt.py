@@ -1,4 +1,4 @@
-"""A course as a Gantt chart: what each GPU, or each slot of a worker, did when. `svg` for pages and files, `text` for a terminal.
+"""A course as a Gantt chart: what each GPU, or each slot of a worker, did when. For pages and files; `terminal` has the same for terminals.
 
 A simulated and an actual course are drawn alike, so that the two can be held against each other. Kinds are told apart by colour
 and by pattern; the colours are those of Okabe and Ito ("Color Universal Design", 2008), which colour-blind readers can tell apart.
@@ -15,9 +15,10 @@ from xml.sax.saxutils import escape as escaped
 
 from taut.queue.timeline import Bar, Kind, Timeline
 from taut.reports.lanes import KINDS, NAMES, Axis, described, raster, reach
+from taut.reports.texts import plain
 from taut.reports.ticks import span_text, ticks
 
-__all__ = ["svg", "text"]
+__all__ = ["svg"]
 
 _FILLS: dict[Kind, str] = {
     "other": "#b9bcc2",
@@ -63,15 +64,6 @@ _WIDTH, _RIGHT, _TOP = 860, 22, 14
 _LETTER = 6.6  # width of a letter of 12 px, on average
 _FINEST = 2000  # bars that are drawn one by one, each with its own tip; more are drawn by the kind that fills a column most
 _COLUMN = 0.5  # width of such a column, in pixels
-
-_BLOCKS: dict[Kind, str] = {
-    "other": "░",
-    "overhead": "▒",
-    "useful": "█",
-    "pruned": "▚",
-    "failed": "x",
-    "idle": "·",
-}
 
 
 def svg(
@@ -136,39 +128,6 @@ def svg(
         parts.append(f'<text x="14" y="{y:g}" class="ink">{_escape(line)}</text>')
         y += 16
     return _document(parts, y, kinds, mark, title, described(timeline), dark)
-
-
-def text(timeline: Timeline, width: int = 100) -> str:
-    """The chart for a terminal of `width` columns; it needs no colour. Each cell shows what filled most of its time."""
-    names = [name if len(name) <= 18 else f"{name[:17]}…" for name in timeline.lanes]
-    margin = max((len(name) for name in names), default=0) + 1
-    low, high = reach(timeline, None)
-    columns = max(width - margin - 1, 10)
-    axis = Axis(low, high, 0.0, float(columns))
-    lines = []
-    for name, row in zip(names, raster(timeline, axis, columns), strict=True):
-        cells = "".join(_BLOCKS[KINDS[kind]] if kind >= 0 else " " for kind in row)
-        lines.append(f"{name:>{margin - 1}} {cells}".rstrip())
-    rule = ["─"] * (columns + 1)
-    for second in timeline.submitted:
-        rule[int(axis.at(second))] = "╎"
-    places, labels = ticks(low, high, max(columns // 12, 2))
-    below = [" "] * (columns + 1 + max((len(label) for label in labels), default=0))
-    for place, label in zip(places, labels, strict=True):
-        at = round(axis.at(place))
-        rule[at] = "┬" if rule[at] == "─" else rule[at]
-        start = min(max(at - len(label) // 2, 0), columns + 1 - len(label))
-        if "".join(below[max(start - 1, 0) : start + len(label) + 1]).isspace():
-            below[start : start + len(label)] = label
-    lines.append(" " * margin + "".join(rule))
-    lines.append((" " * margin + "".join(below)).rstrip())
-    there = {bar.kind for bar in timeline.bars}
-    key = [f"{_BLOCKS[kind]} {NAMES[kind]}" for kind in KINDS if kind in there]
-    lines.append(" " * margin + "  ".join([*key, *(["╎ submitted"] if timeline.submitted else [])]))
-    return "\n".join(lines)
-
-
-# ---------------------------------------------------------------------- SVG
 
 
 def _lane_height(count: int) -> float:
@@ -303,4 +262,4 @@ def _document(
 
 def _escape(text: str) -> str:
     """Text for XML, which has no control characters."""
-    return escaped("".join(letter for letter in text if letter >= " "), {'"': "&quot;"})
+    return escaped("".join(letter for letter in plain(text) if letter >= " "), {'"': "&quot;"})

@@ -10,7 +10,7 @@ import numpy as np
 from taut.queue.timeline import Bar, Kind, Timeline
 from taut.reports.ticks import span_text
 
-__all__ = ["KINDS", "NAMES", "Axis", "described", "raster", "reach"]
+__all__ = ["KINDS", "NAMES", "Axis", "described", "fewer", "raster", "reach"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMES: dict[Kind, str] = {
@@ -21,6 +21,9 @@ NAMES: dict[Kind, str] = {
     "failed": "failed",
     "idle": "idle",
 }
+
+
+_BEYOND = 3.0  # times what is drawn, from where on a late end that is expected would squeeze the rest
 
 
 class Axis(NamedTuple):
@@ -37,12 +40,34 @@ class Axis(NamedTuple):
 
 
 def reach(timeline: Timeline, finish: tuple[float, float] | None) -> tuple[float, float]:
-    """From when to when the chart goes: from 0, or from when our own things begin; other people's jobs may reach beyond."""
+    """From when to when the chart goes: from 0, or from when our own things begin; other people's jobs may reach beyond, and so may
+    the end of the band of `finish`."""
     ours = [bar for bar in timeline.bars if bar.kind != "other"]
     shown = ours or timeline.bars
     low = min([0.0, *(bar.begin for bar in ours), *timeline.submitted])
-    high = max([low, *(bar.end for bar in shown), *timeline.submitted, *(finish or ())])
+    high = max([low, *(bar.end for bar in shown), *timeline.submitted])
+    if finish is not None:
+        late = finish[1] if high <= 0.0 else min(finish[1], _BEYOND * high)
+        high = max(high, late)
     return low, high if high > low else low + 1.0
+
+
+def fewer(timeline: Timeline, most: int) -> Timeline:
+    """At most so many lanes: of more, as many neighbours as it takes share one, which is named after the first and the last of them."""
+    count = len(timeline.lanes)
+    if count <= most:
+        return timeline
+    several = -(-count // most)
+    groups = [timeline.lanes[at : at + several] for at in range(0, count, several)]
+    names = tuple(group[0] if len(group) == 1 else _from_to(group[0], group[-1]) for group in groups)
+    return timeline._replace(
+        lanes=names, bars=tuple(bar._replace(lane=bar.lane // several) for bar in timeline.bars)
+    )
+
+
+def _from_to(first: str, last: str) -> str:
+    alike = first.rpartition(" ")[0] == last.rpartition(" ")[0] and " " in first
+    return f"{first} … {last.rpartition(' ')[2] if alike else last}"
 
 
 def raster(timeline: Timeline, axis: Axis, columns: int) -> Iterable[list[int]]:

@@ -13,7 +13,6 @@ import hashlib
 import importlib.resources
 import json
 from datetime import datetime, timezone
-from html import escape
 from typing import Any
 
 from taut.errors import InputError
@@ -22,6 +21,7 @@ from taut.reports import sections
 from taut.reports.drawings import drawings
 from taut.reports.facts import Facts
 from taut.reports.table import table
+from taut.reports.texts import plain, shown
 from taut.snapshot import Snapshot
 
 __all__ = ["MARK", "page"]
@@ -46,7 +46,7 @@ def page(snapshot: Snapshot, pruner: Pruner | None, facts: Facts) -> str:
             "form-action 'none'",
         ]
     )
-    name = escape(snapshot.definition.name)
+    name = shown(snapshot.definition.name)
     when = datetime.fromtimestamp(facts.now, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     refresh = f'<meta http-equiv="refresh" content="{facts.refresh}">' if facts.refresh else ""
     best = [pick.number for pick in facts.picks]
@@ -79,9 +79,8 @@ def page(snapshot: Snapshot, pruner: Pruner | None, facts: Facts) -> str:
 
 def _data(name: str, value: Any) -> str:
     """Data for the script. `<` does not appear in it, so nothing in it can end the element or begin another."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace(
-        "<", "\\u003c"
-    )
+    text = plain(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
+    text = text.replace("<", "\\u003c")
     return f'<script type="application/json" id="{name}">{text}</script>'
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 from taut.duration import in_words
+from taut.reports import promised
 from taut.reports.actual import actual
 from taut.reports.drawings import Drawing
 from taut.reports.facts import Facts
@@ -13,6 +13,7 @@ from taut.reports.failures import Failure, failures, interruptions
 from taut.reports.gantt import svg
 from taut.reports.ledger import Entry, ledger
 from taut.reports.table import Table
+from taut.reports.texts import shown
 from taut.snapshot import Snapshot
 
 __all__ = ["course", "failed", "figures", "links", "summary", "trials"]
@@ -30,7 +31,7 @@ def links(failed: bool) -> str:
 
 def summary(snapshot: Snapshot, facts: Facts) -> str:
     """What is known of the study, and the trials to look at first with their parameters."""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.summary)
+    rows = "".join(f"<dt>{shown(name)}</dt><dd>{shown(text)}</dd>" for name, text in facts.summary)
     parts = [
         f'<section aria-labelledby="summary-head" id="summary"><h2 id="summary-head">Summary</h2><dl>{rows}</dl>'
     ]
@@ -39,12 +40,12 @@ def summary(snapshot: Snapshot, facts: Facts) -> str:
         told = {"because": pick.why} if pick.why else {}
         told |= {"against": "; ".join(pick.against)} if pick.against else {}
         values = {**{name: _number(value) for name, value in record.values.items()}, **told}
-        parts.append(f"<h3>{escape(pick.name.capitalize())}: trial {pick.number}</h3>")
+        parts.append(f"<h3>{shown(pick.name.capitalize())}: trial {pick.number}</h3>")
         parts.append(
-            "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in values.items()) + "</dl>"
+            "<dl>" + "".join(f"<dt>{shown(k)}</dt><dd>{shown(v)}</dd>" for k, v in values.items()) + "</dl>"
         )
         cells = "".join(
-            f'<tr><th scope="row">{escape(name)}</th><td><code>{escape(_number(value))}</code></td></tr>'
+            f'<tr><th scope="row">{shown(name)}</th><td><code>{shown(_number(value))}</code></td></tr>'
             for name, value in record.params.items()
         )
         parts.append(
@@ -74,9 +75,10 @@ def course(snapshot: Snapshot, facts: Facts) -> str:
     unit = "GPU-hours" if facts.gpus else "time of slots"
     head = f'<tr><th scope="col"></th><th scope="col" class="number">{unit}</th><th scope="col" class="number">of what was used</th><th scope="col">what it is</th></tr>'
     parts.append(
-        f'<h3>Ledger</h3><div class="scroll"><table class="ledger"><thead>{head}</thead><tbody>{rows}</tbody></table></div></section>'
+        f'<h3>Ledger</h3><div class="scroll"><table class="ledger"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
     )
-    return "".join(parts)
+    parts.append(promised.section(facts.kept, snapshot, facts.now, facts.jobs))
+    return "".join([*parts, "</section>"])
 
 
 def _booked(entry: Entry, gpus: bool) -> str:
@@ -84,7 +86,7 @@ def _booked(entry: Entry, gpus: bool) -> str:
     amount = (f"{hours:.2f}" if hours >= 1.0 else f"{hours:.2g}") if gpus else in_words(entry.seconds)
     share = "" if entry.share is None else f"{entry.share:.0%}"
     numbers = f'<td class="number">{amount}</td><td class="number">{share}</td>'
-    return f'<tr><th scope="row">{entry.name}</th>{numbers}<td class="soft">{escape(entry.note)}</td></tr>'
+    return f'<tr><th scope="row">{entry.name}</th>{numbers}<td class="soft">{shown(entry.note)}</td></tr>'
 
 
 def failed(snapshot: Snapshot) -> str:
@@ -103,8 +105,8 @@ def _group(group: Failure) -> str:
     numbers = ", ".join(map(str, group.trials[:_TRIALS_NAMED]))
     more = f" and {len(group.trials) - _TRIALS_NAMED} more" if len(group.trials) > _TRIALS_NAMED else ""
     times = "once" if len(group.trials) == 1 else f"{len(group.trials)} times"
-    head = f"<summary><strong>{times}:</strong> {escape(group.reason[:300])}</summary>"
-    return f'<details>{head}<p class="soft">trials {numbers}{more}</p><pre>{escape(group.example)}</pre></details>'
+    head = f"<summary><strong>{times}:</strong> {shown(group.reason[:300])}</summary>"
+    return f'<details>{head}<p class="soft">trials {numbers}{more}</p><pre>{shown(group.example)}</pre></details>'
 
 
 def trials(columns: Table, count: int) -> str:
@@ -120,7 +122,7 @@ def trials(columns: Table, count: int) -> str:
         '<input id="search" type="search" placeholder="failed   or   loss&lt;0.3   or   optim=adam" aria-describedby="how">'
         f'<span id="counted" aria-live="polite">{count} trials</span></div>'
         '<p id="how" class="soft">Words must all be found; a condition names a column. Click a heading to sort.'
-        f"{escape(missing)}</p>"
+        f"{shown(missing)}</p>"
         f'<div id="trials" style="height:min(560px,{34 + 28 * (count + 1)}px)" tabindex="0" role="region" aria-label="table of all trials"></div></section>'
     )
 
@@ -131,21 +133,21 @@ def figures(drawn: Sequence[Drawing], missing: Sequence[Drawing]) -> Iterable[st
     for each in drawn:
         height = each.figure["layout"]["height"]
         wide = " wide" if each.wide else ""
-        told = escape(f"{each.title}. {each.said}")
+        told = shown(f"{each.title}. {each.said}")
         choices = "".join(
             f'<button type="button" disabled data-for="{each.key}" data-choice="{i}" '
-            f'aria-pressed="{"false" if i else "true"}">{escape(button["label"])}</button>'
+            f'aria-pressed="{"false" if i else "true"}">{shown(button["label"])}</button>'
             for menu in each.figure["layout"].get("updatemenus", ())
             for i, button in enumerate(menu["buttons"])
         )
         if choices:
             choices = f'<div class="choices" role="group" aria-label="what to show along">{choices}</div>'
         yield (
-            f'<figure><h3>{escape(each.title)}</h3>{choices}<div class="scroll" tabindex="0" role="group" aria-label="{told}">'
+            f'<figure><h3>{shown(each.title)}</h3>{choices}<div class="scroll" tabindex="0" role="group" aria-label="{told}">'
             f'<div class="plot{wide}" style="height:{height}px" data-figure="{each.key}" role="img" aria-label="{told}"></div></div>'
-            f"<figcaption>{escape(each.said)}</figcaption></figure>"
+            f"<figcaption>{shown(each.said)}</figcaption></figure>"
         )
     for each in missing:
         (note,) = each.figure["layout"]["annotations"]
-        yield f'<p class="soft">{escape(each.title)}: {escape(note["text"])}.</p>'
+        yield f'<p class="soft">{shown(each.title)}: {shown(note["text"])}.</p>'
     yield "</section>"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from taut.readings import WALL
 from taut.snapshot import Snapshot
 
 __all__ = ["Column", "Table", "table"]
@@ -35,7 +36,7 @@ def table(snapshot: Snapshot) -> Table:
     records = snapshot.records(snapshot.known)
     names = [name for name in snapshot.space.names if any(name in record.params for record in records)]
     metrics = list(snapshot.metrics)
-    room = max(_CELLS // max(len(records), 1) - 6, 1)
+    room = max(_CELLS // max(len(records), 1) - 6 - len(snapshot.meters), 1)
     shown = [*metrics[:room], *names[: max(room - len(metrics), 0)]]
     columns = [
         Column("trial", "trial", [record.number for record in records]),
@@ -53,6 +54,11 @@ def table(snapshot: Snapshot) -> Table:
             for name in names[: max(room - len(metrics), 0)]
         ),
         _numbers("seconds", "about", [record.spent for record in records]),
+        *(
+            _numbers(name, "about", [record.meters.get(name) for record in records])
+            for name in snapshot.meters
+            if name != WALL and name not in metrics
+        ),
         Column("attempts", "about", [record.attempts for record in records]),
     ]
     errors = [_last(record.error) for record in records]

@@ -7,6 +7,7 @@ arrays; a study of 200 trials takes some tens of microseconds a case. `Campaign`
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,8 @@ __all__ = ["Times", "play"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _LATE = 1.6448536269514722  # 95th percentile of the standard normal distribution
-_BARREN = 25  # jobs for each worker that bring nothing, before nobody submits any more
+_BARREN = 25, 2  # jobs that bring nothing, and so many more for each worker, before nobody submits any more
+_HOPELESS = 10  # trials that are given up, and more than are wanted: then a case does not come to its end
 _AHEAD = 4  # waits that are drawn at once for each case, after those of the first jobs
 
 
@@ -32,7 +34,7 @@ class Times(NamedTuple):
     """What came of a plan, one value for each case.
 
     finish: seconds from the submission to the end of the last trial; infinite where a case does not come to its end. requested, held, overhead, useful, lost:
-    unit-hours, as in `Hours`. jobs: how many started.
+    unit-hours, as in `Hours`. jobs: how many started. given_up: trials that no job was long enough for; others were run in their place.
     """
 
     finish: Floats
@@ -42,6 +44,7 @@ class Times(NamedTuple):
     useful: Floats
     lost: Floats
     jobs: Ints
+    given_up: Ints
 
     @property
     def efficiency(self) -> Floats:
@@ -62,12 +65,14 @@ def play(
     saves: bool = False,
     retries: int = 3,
     doubt: tuple[float, float] = (0.0, 0.0),
+    running: Sequence[tuple[float, float]] = (),
 ) -> Times:
     """Play `runs` cases of a study of `trials` trials in jobs of this shape.
 
-    waits: of jobs that are submitted together. A job that follows another waits anew, alone. failing, saves: as in `Trials`; retries: how often
-    a trial is begun again for which all of a job's time was too short; then it has failed. doubt: how little the means of `time` and `overhead` are known,
-    as standard deviations of their logarithms; in each case they are others.
+    waits: of jobs that are submitted together. A job that follows another waits anew, alone. failing, saves: as in `Trials`; retries: how often a trial
+    is begun again for which all of a job's time was too short; then it is given up, and another one takes its place, since so many results are wanted.
+    doubt: how little the means of `time` and `overhead` are known, as standard deviations of their logarithms; in each case they are others.
+    running: of the first jobs those that run already: how long they have run, and how long the trials in them have; `waits` is asked for all the same.
 
     The rules are those of real workers: no trial begins in what is left of a job if it would not fit with 95 % probability, or within the notice
     that a job is given before its end; a fresh job always begins one; one whose time ran out goes back, and is begun again where there is twice the time.
@@ -85,7 +90,7 @@ def play(
     course = _Course(shape, time, waits, overhead, failing, saves, retries, runs, rng, doubt)
     size = shape.batch if shape.mode == "batch" else trials
     for first in range(0, trials, size):
-        course.play(min(size, trials - first))
+        course.play(min(size, trials - first), running if first == 0 else ())
     return course.times()
 
 
@@ -115,7 +120,7 @@ class _Course:
         self._finish = np.zeros(runs)
         self._held, self._prepared, self._useful, self._lost = (np.zeros(runs) for _ in range(4))
         self._late = np.full((runs, shape.workers), np.inf)  # when jobs start that a batch has left
-        self._jobs = np.zeros(runs, np.int64)
+        self._jobs, self._given_up = np.zeros(runs, np.int64), np.zeros(runs, np.int64)
         self._later = np.empty((runs, 0))  # waits of jobs that follow others
         self._used = np.zeros(runs, np.int64)
 
@@ -131,9 +136,10 @@ class _Course:
             self._useful * slot,
             self._lost * slot,
             self._jobs,
+            self._given_up,
         )
 
-    def play(self, trials: int) -> None:
+    def play(self, trials: int, running: Sequence[tuple[float, float]]) -> None:
         """So many trials, in jobs that are submitted when all before have ended."""
         shape, runs = self._shape, len(self._r)
         workers = min(shape.workers, -(-trials // shape.slots))
@@ -157,11 +163,15 @@ class _Course:
             runs, -(-trials // shape.slots) - workers
         )  # of the round, still to be submitted
         self._barren = np.zeros(runs, np.int64)  # jobs since one has brought something
+        ran = np.array(running[:workers]).reshape(-1, 2)
+        self._start[:, : len(ran)] = -ran[:, 0]
         self._prepare(*np.nonzero(np.isfinite(self._start)))
-        active = np.isfinite(self._finish)
+        self._free[:, : len(ran)] = -ran[:, 1, None]
+        active, gone = np.isfinite(self._finish), self._given_up.copy()
         while active.any():
             self._step(np.flatnonzero(active))
-            stuck = self._barren > _BARREN * shape.workers
+            hopeless = self._given_up - gone > max(trials, _HOPELESS)
+            stuck = (self._barren > _BARREN[0] + _BARREN[1] * shape.workers) | hopeless
             self._finish[stuck & active] = np.inf
             active &= (self._left + self._back > 0) & ~stuck
         self._end_jobs()
@@ -217,16 +227,18 @@ class _Course:
             self._put_back(r[over], w[over], limit[over], runs[over], had, blamed[over])
 
     def _put_back(self, r: Ints, w: Ints, at: Floats, seconds: Floats, had: Floats, blamed: Ints) -> None:
-        """Trials whose job ends before them."""
+        """Trials whose job ends before them; for one that is given up, another one."""
         blamed = blamed + ((had >= self._whole[r, w]) & (not self._saves))
-        stays = blamed <= self._retries
-        r, at, seconds, had, blamed = r[stays], at[stays], seconds[stays], had[stays], blamed[stays]
+        takes, wants = (np.maximum(seconds - had, 0.0), 0.0 * had) if self._saves else (seconds, 2.0 * had)
+        gone = blamed > self._retries
+        if gone.any():
+            lost = r[gone]
+            np.add.at(self._given_up, lost, 1)
+            takes[gone] = self._time.draw(self._rng, lost.shape) * self._slow[lost]
+            wants[gone], blamed[gone] = self._need, 0
         place = np.isinf(self._from[r]).argmax(axis=1)
         self._from[r, place], self._blamed[r, place] = at, blamed
-        if self._saves:
-            self._takes[r, place], self._wants[r, place] = np.maximum(seconds - had, 0.0), 0.0
-        else:
-            self._takes[r, place], self._wants[r, place] = seconds, 2.0 * had
+        self._takes[r, place], self._wants[r, place] = takes, wants
         self._back[r] += 1
 
     def _rest(self, r: Ints, s: Ints, now: Floats) -> None:
@@ -244,7 +256,8 @@ class _Course:
         ended = self._closing[r, w]
         self._held[r] += ended - self._start[r, w]
         self._closing[r, w], self._start[r, w] = 0.0, np.inf
-        self._barren[r] += 1
+        idle = (self._taken[r, w] == 0) & (self._left[r] == 0) & (self._from[r].min(axis=1) > ended)
+        np.add.at(self._barren, r[~idle], 1)
         last = (self._tasks[r] == 0) & np.isinf(self._start[r]).all(axis=1)
         if last.any():
             self._tasks[r[last]] = -(-(self._left + self._back)[r[last]] // self._shape.slots)
@@ -278,8 +291,8 @@ class _Course:
     def _wait(self, r: Ints) -> Floats:
         """What a job waits that follows another."""
         if (self._used[r] >= self._later.shape[1]).any():
-            runs = len(self._r)
-            more = self._waits(self._rng, 1, runs * _AHEAD).reshape(runs, _AHEAD)
+            runs, more_of = len(self._r), max(_AHEAD, self._later.shape[1])
+            more = self._waits(self._rng, 1, runs * more_of).reshape(runs, more_of)
             self._later = np.concatenate((self._later, more), axis=1)
         found: Floats = self._later[r, self._used[r]]
         self._used[r] += 1

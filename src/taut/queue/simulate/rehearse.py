@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from taut.decide import Proposals
 from taut.definition import Definition
 from taut.errors import InputError
+from taut.metrics.pareto import best_first
 from taut.queue.simulate.campaign import Campaign, Queue
 from taut.queue.simulate.course import Hours, hours
 from taut.queue.simulate.desk import Desk
 from taut.queue.simulate.plan import Shape, Trials
 from taut.queue.simulate.times import NOTHING, Lognormal
 from taut.space import Space
-from taut.trial import State
 
 __all__ = ["Rehearsal", "regrets", "rehearse", "table"]
 
@@ -29,7 +29,7 @@ _LEVELS = 0.1, 0.5, 0.9
 
 class Rehearsal(NamedTuple):
     """A shape, rehearsed some times. finish: seconds from the first submission to the end of the last trial, for each time; infinite where it
-    was cut off. hours: where its hours went. found: when complete trials ended, in seconds since the first submission, and their values, for each time."""
+    was cut off. hours: where its hours went. found: when complete trials ended that keep the constraints, in seconds since the first submission, and their values, for each time."""
 
     shape: Shape
     finish: Floats
@@ -53,12 +53,13 @@ def rehearse(
     repeats: int = 10,
     begin: float = 0.0,
     until: float = math.inf,
+    recall: Callable[[str], bytes] | None = None,
 ) -> dict[str, Rehearsal]:
     """Rehearse the study once for each shape and each of `repeats` seeds; the seeds, and so the queues, are the same for all shapes.
 
     make: the sampler and the pruner of a definition (`taut.opening.make_proposals`). trials: what they find and how long they take: of a finished
     study (`Neighbours`), or of one of `PROBLEMS`. queue: a new queue for a seed. begin: at which second of the simulation the study is
-    submitted. until: at which it is cut off.
+    submitted. until: at which it is cut off. recall: as in `Desk`. What breaks a constraint is found by nobody.
 
     Raises `InputError` for a study of several objectives: regret has no meaning there.
     """
@@ -67,7 +68,7 @@ def rehearse(
     if repeats < 1:
         raise InputError(f"{repeats} must be 1 or more", ("repeats",))
     return {
-        name: _rehearsed(definition, make, trials, shape, queue, overhead, repeats, begin, until)
+        name: _rehearsed(definition, make, trials, shape, queue, overhead, repeats, begin, until, recall)
         for name, shape in shapes.items()
     }
 
@@ -82,18 +83,19 @@ def _rehearsed(
     repeats: int,
     begin: float,
     until: float,
+    recall: Callable[[str], bytes] | None,
 ) -> Rehearsal:
     finish, spent, found = [], [], []
     for seed in range(repeats):
         asked = msgspec.structs.replace(definition, seed=seed)
-        desk, on = Desk(asked, make(asked, asked.parsed_space())), queue(seed)
+        desk, on = Desk(asked, make(asked, asked.parsed_space()), recall), queue(seed)
         campaign = Campaign(on, desk, trials._replace(seed=seed), shape, overhead, seed)
         campaign.begin(begin)
         on.run(until)
         finish.append(campaign.finish - begin if campaign.done else math.inf)
         spent.append(hours(campaign))
         snapshot = desk.snapshot
-        rows = np.flatnonzero(snapshot.state == State.COMPLETE)
+        rows = np.array(best_first(snapshot), np.int64)
         rows = rows[np.argsort(snapshot.finished[rows], kind="stable")]
         values = snapshot.values(definition.objectives[0].metric)
         found.append((snapshot.finished[rows] - begin, values[rows]))

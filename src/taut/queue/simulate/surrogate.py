@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taut.errors import InputError
+from taut.metrics.pareto import best_first
 from taut.samplers.geometry import Geometry
 from taut.snapshot import Snapshot
 from taut.trial import State
@@ -27,7 +28,7 @@ class Neighbours:
     one trial has and the other has not. So the best value is that of the best trial: a rehearsal shows how soon one comes there, and not how
     far one could go.
 
-    Raises `InputError` for a study with fewer than 5 complete trials.
+    Raises `InputError` for a study with fewer than 5 complete trials, or none that keeps the constraints.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -45,11 +46,17 @@ class Neighbours:
         self._unit = self._space.encode(self._codes)
         self._curves = [snapshot.curves.of(int(n)) for n in self._rows]
         self.minimize = snapshot.definition.objectives[0].minimize
+        good = best_first(snapshot)
+        if not good:
+            raise InputError(
+                "no trial keeps the constraints, so there is no best one that a rehearsal could look for"
+            )
+        self._best = float(snapshot.values(snapshot.definition.objectives[0].metric)[good[0]])
 
     @property
     def best(self) -> float:
-        """The best value of the first objective that there is to find."""
-        return float(self._values[0].min() if self.minimize else self._values[0].max())
+        """The best value of the first objective that there is to find, among those that keep the constraints."""
+        return self._best
 
     def objective(self, params: Mapping[str, Any], step: float | None) -> dict[str, float]:
         """The metrics of a trial; on its way, those that had been reported by then."""
