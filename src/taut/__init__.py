@@ -86,6 +86,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "metrics":  # a package, for what scripts use of it
+        return importlib.import_module("taut.metrics")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'taut' has no attribute {name!r}")

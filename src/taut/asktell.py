@@ -9,6 +9,10 @@ from typing import Any
 from taut.decide import Start, Wait
 from taut.endings import Ended, arrived
 from taut.errors import InputError, StudyError
+from taut.executors.places import devices, of_job
+from taut.metrics.meters.around import Around
+from taut.metrics.meters.lacking import unmeasured
+from taut.readings import READINGS
 from taut.reaper import Reaper
 from taut.store import Store
 from taut.trial import Trial, own_copy
@@ -26,6 +30,10 @@ class AskTell:
         self.reaper = Reaper(store)
         # Whether somebody who tells by number has looked how far the trial was to run, its trial knows.
         self._out: weakref.WeakValueDictionary[tuple[int, int], Trial] = weakref.WeakValueDictionary()
+        self._around: Around | None = None
+        self._measured: tuple[int, int] | None = (
+            None  # the attempt that has this process for itself until it is told
+        )
 
     def ask(self, count: int) -> list[Trial]:
         """Up to `count` trials; fewer where the budget ends. Raises `StudyError` if there is none at all."""
@@ -104,12 +112,33 @@ class AskTell:
                 constraints, whole = list(live.constraints), error is None
                 self._store.discovery.settle(number, attempt, live.wishes, constraints, whole)
             told = {**arrived(self._store.snapshot, number, attempt), **noted, **metrics}
-            ended[number] = Ended(number, attempt, verdict(self._store.must, told, error, pruned), aimed)
+            used = self._used(number, attempt)
+            if error is None and not pruned:
+                self._check_measured(number, {*told, *used})
+            judged = verdict(self._store.must, told, error, pruned, used)
+            ended[number] = Ended(number, attempt, judged, aimed, used=used)
         if ended:
             self._store.finish(list(ended.values()))
         for trial in trials:
             if isinstance(trial, Trial):
                 trial.told = True
+
+    def measure(self, trial: Trial) -> None:
+        """From now on this process works for `trial` alone, until it is told."""
+        if self._around is None:
+            self._around = Around(devices(of_job(1))[0])
+        self._measured = trial.number, trial.attempt
+        self._around.begin()
+
+    def clean(self) -> dict[str, float]:
+        """Free what the last trial has left in this process; what could not be freed (see `OwnProcess`)."""
+        return {} if self._around is None else self._around.clean()
+
+    def _used(self, number: int, attempt: int) -> dict[str, float]:
+        """What meters have read of an attempt that has ended."""
+        if self._around is None or self._measured != (number, attempt):
+            return {}
+        return self._around.end()
 
     def told(self, number: int, attempt: int) -> bool:
         """Whether this attempt has its result, or waits on a rung with what it had there."""
@@ -129,6 +158,21 @@ class AskTell:
             raise InputError(f"there is no trial {number}; {len(snapshot.known)} were started", ("trial",))
         return number, trial.attempt if isinstance(trial, Trial) else int(snapshot.attempt[number])
 
+    def _check_measured(self, number: int, there: set[str]) -> None:
+        """Raise `InputError` for a trial without what a meter was to read, which nothing but a machine can add."""
+        if not any(name in READINGS for name in self._store.must):
+            return
+        problem = unmeasured(self._store.must, there, gpus=bool(of_job(1)[0].gpus))
+        if problem is None:
+            return
+        if self._around is None:
+            name = next(name for name in self._store.must if name in READINGS and name not in there)
+            problem = (
+                f"{name} is not measured of trials that were asked for, since only you know what they took; tell it, "
+                f"study.tell({number}, {name}=...), or have them measured by study.run or study.work"
+            )
+        raise InputError(f"trial {number} cannot be told: {problem}", ("trial",))
+
     # ------------------------------------------------------------------ what a live trial says
 
     def report(self, trial: Trial, step: float, values: Mapping[str, float]) -> None:
@@ -146,7 +190,7 @@ class AskTell:
         with self._store.lock:
             if trial.told or trial.paused or self.told(trial.number, trial.attempt):
                 raise InputError(f"trial {trial.number} has ended; it cannot be paused", ("trial",))
-            self._store.handback.pause(trial.number, trial.attempt)
+            self._store.handback.pause(trial.number, trial.attempt, self._used(trial.number, trial.attempt))
             trial.paused = True
 
     def tell(self, trial: Trial, values: Mapping[str, float]) -> None:

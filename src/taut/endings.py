@@ -22,6 +22,7 @@ class Ended(msgspec.Struct, frozen=True):
     aimed: bool = False  # whether it has looked up to which step it was to run
     took: float | None = None  # seconds that the objective ran, where that is known
     ahead: bool = False  # whether it stood ready before, behind another one
+    used: dict[str, float] = {}  # what meters read of it
 
 
 def ordered(snapshot: Snapshot, number: int, attempt: int) -> str | None:

@@ -186,6 +186,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="finish
     """Attempt `a` of trial `n` came to its end: `y` holds its metrics, or `error` says why there are none.
 
     `had` is how many seconds it ran, where that is less than since its start: it stood ready in a process that had another one before it.
+    `u` is what meters read of it, apart from `y` so that no name of a trial's own collides with theirs (`taut.readings`).
     """
 
     n: int
@@ -195,6 +196,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="finish
     t: float
     error: str | msgspec.UnsetType = msgspec.UNSET
     had: float | msgspec.UnsetType = msgspec.UNSET
+    u: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 
@@ -205,7 +207,7 @@ class Released(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="releas
     (the user stopped the study, or the attempt never began). Blame is limited by `retries`. `kept` is true
     where the attempt has saved itself, so that the next one goes on from its checkpoint. `had` is how many seconds the
     attempt ran, where its own worker tells; `short` is true where they were not enough, since the job's time was over.
-    `at` is the step at which the trial waits until its pruner promotes it.
+    `at` is the step at which the trial waits until its pruner promotes it. `u` is as in `Finished`.
     """
 
     n: int
@@ -217,6 +219,7 @@ class Released(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="releas
     had: float | msgspec.UnsetType = msgspec.UNSET
     short: bool | msgspec.UnsetType = msgspec.UNSET
     at: float | msgspec.UnsetType = msgspec.UNSET
+    u: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 
@@ -224,7 +227,8 @@ class Planned(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="planned
     """Jobs were submitted at `t` for the `trials` that were left, and this was expected of them: so that it can be held against what came.
 
     `jobs` at a time, of `minutes`, each with `units` (of `unit`: GPU or CPU) and `slots` trials side by side. `finish` is seconds after `t`, `cost` unit-hours
-    that jobs hold, both at 10, 50 and 90 %. `strength` says what was known of the queue.
+    that jobs hold, both at 10, 50 and 90 %. `strength` says what was known of the queue. `trial` and `overhead` are the mean and the spread (of the mean) of what was
+    taken for them, `waits` the median waits of the jobs of the first array, in order: what its course is drawn from.
     """
 
     trials: int
@@ -237,6 +241,10 @@ class Planned(msgspec.Struct, frozen=True, gc=False, tag_field="e", tag="planned
     cost: tuple[float, float, float]
     strength: str
     t: float
+    mode: Literal["batch", "sequential"] | msgspec.UnsetType = msgspec.UNSET
+    trial: tuple[float, float] | msgspec.UnsetType = msgspec.UNSET
+    overhead: tuple[float, float] | msgspec.UnsetType = msgspec.UNSET
+    waits: tuple[float, ...] | msgspec.UnsetType = msgspec.UNSET
     v: Literal[1] = VERSION
 
 

@@ -48,7 +48,8 @@ def export(
 
     to: ``csv``, ``parquet`` or ``sqlite``. Columns of the first two: number, state, attempts, worker,
     started, finished (UTC), duration (seconds of the last attempt), spent (seconds of all attempts),
-    ``params.<name>``, ``values.<metric>``, error.
+    ``params.<name>``, ``values.<metric>``, ``meters.<name>`` (what was measured), error. In SQLite what was measured is in "values", too,
+    where a trial has not told it itself.
     overwrite: whether a file that exists is replaced.
     reports: intermediate values by metric; only SQLite has a table for them.
 
@@ -133,7 +134,7 @@ def _taken(path: Path) -> InputError:
 
 
 def _columns(records: Sequence[TrialRecord]) -> tuple[Columns, Columns, Columns]:
-    """The trials' own columns, their parameters and their metrics; None where a trial has nothing.
+    """The trials' own columns, their parameters, and what was told and measured of them; None where a trial has nothing.
 
     Parameters that are None (a choice may be) are told from absent ones by `_absent`.
     """
@@ -151,9 +152,13 @@ def _columns(records: Sequence[TrialRecord]) -> tuple[Columns, Columns, Columns]
         name: [record.params.get(name, _absent) for record in records]
         for name in _merged(record.params for record in records)
     }
-    values = {
-        name: [record.values.get(name) for record in records]
+    values: Columns = {
+        f"values.{name}": [record.values.get(name) for record in records]
         for name in _merged(record.values for record in records)
+    }
+    values |= {
+        f"meters.{name}": [record.meters.get(name) for record in records]
+        for name in _merged(record.meters for record in records)
     }
     return own, params, values
 
@@ -207,7 +212,7 @@ def csv_text(records: Sequence[TrialRecord], gpu_hours: Mapping[int, float] | No
         own["gpu_hours"] = [gpu_hours.get(record.number) for record in records]
     table: Columns = {name: [_plain(cell) for cell in column] for name, column in own.items()}
     table.update({f"params.{name}": [_cell(value) for value in column] for name, column in params.items()})
-    table.update({f"values.{name}": column for name, column in values.items()})
+    table.update(values)
     table["error"] = [record.error for record in records]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -247,7 +252,7 @@ def _arrow_table(records: Sequence[TrialRecord], arrow: Any) -> Any:
     kinds |= dict.fromkeys(("duration", "spent"), arrow.float64())
     table = {name: arrow.array(column, kinds.get(name, arrow.int64())) for name, column in own.items()}
     table.update({f"params.{name}": _arrow_column(column, arrow) for name, column in params.items()})
-    table.update({f"values.{name}": arrow.array(column, arrow.float64()) for name, column in values.items()})
+    table.update({name: arrow.array(column, arrow.float64()) for name, column in values.items()})
     table["error"] = arrow.array([record.error for record in records], arrow.string())
     return arrow.table(table)
 
@@ -321,7 +326,7 @@ def _write_sqlite(records: Sequence[TrialRecord], draft: Path, reports: Mapping[
         )
         base.executemany(
             'INSERT INTO "values" VALUES (?, ?, ?)',
-            ((r.number, name, value) for r in records for name, value in r.values.items()),
+            ((r.number, name, value) for r in records for name, value in {**r.meters, **r.values}.items()),
         )
         base.execute("COMMIT")
         if reports is not None:

@@ -21,6 +21,8 @@ from taut.walltime import Walltime
 
 __all__ = ["Handback"]
 
+Used = dict[str, float] | None
+
 
 class Desk(Protocol):
     """What is needed of the store."""
@@ -41,25 +43,27 @@ class Handback:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def release(self, attempts: Sequence[tuple[int, int]], why: str, blame: bool) -> None:
-        """Give trials back that ran here. blame: whether they may be the reason."""
-        self._write([self._end(n, a, why, blame) for n, a in self._mine(attempts)])
+    def release(self, attempts: Sequence[tuple[int, int]], why: str, blame: bool, used: Used = None) -> None:
+        """Give trials back that ran here. blame: whether they may be the reason. used: what meters read of one that ran alone."""
+        self._write([self._end(n, a, why, blame, used) for n, a in self._mine(attempts)])
 
     def withdraw(self, number: int, attempt: int, why: str) -> None:
         """Give an attempt back that was claimed here and never began."""
         self._write([self._end(number, attempt, why, blame=False)])
 
-    def pause(self, number: int, attempt: int) -> None:
+    def pause(self, number: int, attempt: int, used: Used = None) -> None:
         """Give a trial back that has saved itself and goes on from there."""
         desk = self._desk
         if desk.referee.ends_early(number, attempt):  # it does what its pruner wants, in other words
             last = desk.snapshot.curves.last(number)
-            desk.finish([Ended(number, attempt, Verdict("pruned", {} if last is None else last.y, None))])
+            values = Verdict("pruned", {} if last is None else last.y, None)
+            desk.finish([Ended(number, attempt, values, used=used or {})])
             return
         why = f"paused with its checkpoint: {desk.walltime.leaving() or 'it asked for it'}"
         # What it saved is worth keeping even if others have given it back meanwhile, unless it was begun again.
         mine = self._mine([(number, attempt)], State.WAITING)
-        self._write([msgspec.structs.replace(self._end(n, a, why, blame=False), kept=True) for n, a in mine])
+        ended = [self._end(n, a, why, False, used) for n, a in mine]
+        self._write([msgspec.structs.replace(event, kept=True) for event in ended])
 
     def cut_short(self, attempts: Sequence[tuple[int, int]]) -> None:
         """Give trials back that have to be ended because this worker leaves, and did not save themselves.
@@ -86,10 +90,11 @@ class Handback:
         snapshot, states = self._desk.snapshot, (State.RUNNING, *also)
         return [(n, a) for n, a in attempts if snapshot.attempt[n] == a and snapshot.state[n] in states]
 
-    def _end(self, n: int, a: int, why: str, blame: bool) -> Released:
+    def _end(self, n: int, a: int, why: str, blame: bool, used: Used = None) -> Released:
         had = self.had(n)
         ran = msgspec.UNSET if math.isnan(had) else had
-        return Released(n=n, a=a, why=why, blame=blame, t=self._desk.clock.now(), had=ran)
+        read = used or msgspec.UNSET
+        return Released(n=n, a=a, why=why, blame=blame, t=self._desk.clock.now(), had=ran, u=read)
 
     def _out_of_time(self, n: int, a: int) -> Released:
         had = self.had(n)

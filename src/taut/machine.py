@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Answer", "Program", "cores", "kills", "memory", "open_files"]
+__all__ = ["Answer", "Program", "cores", "held", "kills", "memory", "memory_group", "open_files"]
 
 _GROUPS = Path("/sys/fs/cgroup")
 _SELF = Path("/proc/self/cgroup")
@@ -84,6 +84,24 @@ def _killed(file: Path) -> int | None:
     return None
 
 
+def memory_group(pid: int | None = None) -> Path | None:
+    """The folder of the innermost control group that counts the memory of a process (None: of this one)."""
+    return next(
+        (
+            folder
+            for folder in _groups("memory", _SELF if pid is None else Path(f"/proc/{pid}/cgroup"))
+            if (folder / "memory.current").is_file() or (folder / "memory.usage_in_bytes").is_file()
+        ),
+        None,
+    )
+
+
+def held(group: Path) -> int | None:
+    """Bytes that a control group holds, less the files that it has cached; None if it is gone."""
+    used = _text(group / "memory.current") or _text(group / "memory.usage_in_bytes")
+    return max(int(used) - _reclaimable(group), 0) if used.isdigit() else None
+
+
 def _reclaimable(folder: Path) -> int:
     """Bytes of cached files, which a control group counts as used and gives up when asked."""
     sizes = dict(line.split()[:2] for line in _text(folder / "memory.stat").splitlines() if " " in line)
@@ -98,9 +116,9 @@ def open_files() -> int | None:
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def _groups(controller: str) -> Iterator[Path]:
-    """Folders of the control groups that hold this process, from the innermost out."""
-    for line in _text(_SELF).splitlines():
+def _groups(controller: str, source: Path | None = None) -> Iterator[Path]:
+    """Folders of the control groups that hold this process, or the one of which `source` tells, from the innermost out."""
+    for line in _text(source or _SELF).splitlines():
         _, names, path = line.split(":", 2)
         if names == "":
             roots = [_GROUPS, _GROUPS / "unified"]

@@ -45,6 +45,11 @@ class Outcomes:
         column = self._columns.get(metric)
         return math.nan if column is None or n >= len(column) else float(column[n])
 
+    def all_of(self, n: int) -> dict[str, float]:
+        """Everything that one trial has told."""
+        found = {name: self.of(n, name) for name in self.fresh.get(n, self._columns)}
+        return {name: value for name, value in found.items() if value == value}
+
     def _settle(self) -> None:
         if not self.fresh:
             return

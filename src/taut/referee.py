@@ -124,6 +124,16 @@ class Referee:
             kept = any(checkpoints.whole(checkpoints.place(Path(directory), a)))
         why = f"waits at {fidelity.told(rung)} until it is promoted"
         events.append(
-            Released(n=n, a=a, why=why, blame=False, t=now, kept=kept or msgspec.UNSET, had=had, at=rung)
+            Released(
+                n=n,
+                a=a,
+                why=why,
+                blame=False,
+                t=now,
+                kept=kept or msgspec.UNSET,
+                had=had,
+                at=rung,
+                u=end.used or msgspec.UNSET,
+            )
         )
         return events

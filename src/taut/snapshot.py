@@ -38,9 +38,12 @@ from taut.events import (
 )
 from taut.outcomes import Outcomes
 from taut.past import Content, Past
+from taut.readings import READINGS, WALL, Readings, together
 from taut.releases import Releases, had
 from taut.space import Space
 from taut.trial import State, TrialRecord
+from taut.used import Used
+from taut.verdict import needed
 
 __all__ = ["Snapshot"]
 
@@ -96,6 +99,8 @@ class Snapshot:
         self._codes: FloatArray = np.empty((0, len(self.space)))
         self._fresh_params: dict[int, dict[str, Any]] = {}
         self._outcomes = Outcomes()
+        self._used = Used(self._together)
+        self._named = _named(definition)
         self.curves = Curves()
         self.goals: dict[int, tuple[int, float]] = {}
         self.judged: dict[int, Judged] = {}
@@ -128,6 +133,7 @@ class Snapshot:
         """Take a new revision; its space extends the one before, and old trials keep their values."""
         old, self.space = self.space, definition.parsed_space()
         self.revisions.append(definition)
+        self._named = _named(definition)
         if self.space != old:
             self._settle_params(old)
             self._codes = self.space.recode(self._codes, old)
@@ -243,7 +249,8 @@ class Snapshot:
         # An attempt ends once; should two writers tell it all the same, what was told first counts.
         if event.a == self._ended[n] and (self._finished[n], self._ender[n]) <= (event.t, writer):
             return
-        self.retold += self._ended[n] >= 0
+        again = self._ended[n] >= 0
+        self.retold += again
         self._attempt[n] = self._ended[n] = event.a
         self._ender[n] = writer
         self._finished[n] = event.t
@@ -253,6 +260,12 @@ class Snapshot:
         elif self._had:
             self._had.pop(n, None)
         self._outcomes.fresh[n] = event.y
+        if isinstance(event.u, dict):
+            self._used.tell(n, event.u)
+        elif again:
+            self._used.tell(n, {})
+        if n in self.releases:
+            self._used.stale(n)
         if isinstance(event.error, str):
             self._errors[n] = event.error
         else:
@@ -280,6 +293,7 @@ class Snapshot:
     def _judge(self, n: int) -> None:
         """Work out the state of a trial that has more behind it than one start."""
         attempt = self._attempt[n]
+        self._used.stale(n)
         self.retold += self._ended[n] >= 0
         if self._ended[n] == attempt >= 0:
             if n in self._had:  # its start was read after its end
@@ -289,6 +303,7 @@ class Snapshot:
             self._ended[n] = -1
             self._had.pop(n, None)
             self._outcomes.fresh[n] = {}
+            self._used.tell(n, {})
         self._errors.pop(n, None)
         self.waiting.pop(n, None)
         self._finished[n] = np.nan
@@ -362,7 +377,10 @@ class Snapshot:
 
     def value(self, n: int, metric: str) -> float:
         """`values` of one trial."""
-        return self._outcomes.of(n, metric)
+        told = self._outcomes.of(n, metric)
+        if told != told and metric in READINGS:
+            return self._used.of(n, metric, self._finished[n] - self._started[n] if metric == WALL else None)
+        return told
 
     @property
     def chosen(self) -> NDArray[np.bool_]:
@@ -384,13 +402,37 @@ class Snapshot:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of all metrics that any finished trial has, the objectives first."""
+        """Names of all metrics that any finished trial has, the objectives first; of what meters read, only what the study asks for."""
         first = {objective.metric: i for i, objective in enumerate(self.definition.objectives)}
-        return tuple(sorted(self._outcomes.names, key=lambda name: (first.get(name, len(first)), name)))
+        names = {*self._outcomes.names, *(name for name in self.meters if name in self._named)}
+        return tuple(sorted(names, key=lambda name: (first.get(name, len(first)), name)))
+
+    @property
+    def meters(self) -> tuple[str, ...]:
+        """Names of what meters have read of any finished trial."""
+        found = self._used.names | ({WALL} if self.n_finished else set())
+        return tuple(name for name in READINGS if name in found)
 
     def values(self, metric: str) -> FloatArray:
-        """(size,) the metric of each finished trial; NaN where it has none."""
-        return self._outcomes.column(metric, self.size)
+        """(size,) the metric of each finished trial, as it told it, or else as it was measured; NaN where it has none."""
+        told = self._outcomes.column(metric, self.size)
+        return np.where(np.isnan(told), self.measured(metric), told) if metric in READINGS else told
+
+    def measured(self, name: str) -> FloatArray:
+        """(size,) what a meter has read of each finished trial, over all its attempts; NaN where it has not."""
+        wall = self.finished - self.started if name == WALL else None
+        return self._used.column(name, self.size, wall)
+
+    def _together(self, n: int) -> Readings:
+        """What was read of all attempts of a finished trial that had several."""
+        if not State(self._state[n]).finished:
+            return {}
+        attempt, last = self._attempt[n], self._finished[n] - self._started[n]
+        ended = self.ended(n, attempt)
+        word = None if ended else self.releases.last(n, attempt)
+        final = self._used.told(n) if ended else _read(word)
+        parts = [(had(event), _read(event)) for _, event in self.earlier(n)]
+        return {**together([*parts, (last if last == last else 0.0, final)]), WALL: self.spent(n)}
 
     def _settle_params(self, space: Space) -> None:
         if len(self._codes) < self.size:
@@ -472,6 +514,7 @@ class Snapshot:
         else:
             params = self.space.params(self.codes[rows])
         metrics = [(name, self.values(name)[rows].tolist()) for name in self.metrics]
+        meters = [(name, self.measured(name)[rows].tolist()) for name in self.meters]
         finished = self.finished[rows].tolist()
         return [
             TrialRecord(
@@ -488,6 +531,7 @@ class Snapshot:
                 spent=self.spent(n),
                 parent=self.descents[n].parent if n in self.descents else None,
                 step=None if (last := self.curves.last(n)) is None else last.s,
+                meters={name: column[i] for name, column in meters if column[i] == column[i]},
             )
             for i, n in enumerate(rows.tolist())
         ]
@@ -496,6 +540,15 @@ class Snapshot:
     def known(self) -> NDArray[np.int64]:
         """Numbers of the trials that were ever started, ascending."""
         return np.flatnonzero(self.attempt >= 0)
+
+
+def _named(definition: Definition) -> frozenset[str]:
+    """What meters read that the study asks for."""
+    return frozenset(READINGS).intersection(needed(definition))
+
+
+def _read(event: Released | None) -> Readings:
+    return event.u if event is not None and isinstance(event.u, dict) else {}
 
 
 def _longer(old: FloatArray, capacity: int) -> FloatArray:

@@ -22,11 +22,13 @@ from taut.executors import objective as objectives
 from taut.executors.base import Executor
 from taut.executors.inline import InlineExecutor
 from taut.executors.objective import Objective as Function
+from taut.executors.places import devices, of_job
 from taut.given import definer, hours_of, mode_of, place_of, reference_given, whole
 from taut.interrupts import Interrupts
 from taut.leading import leader, nearest_miss
 from taut.lineage import Stretch, lineage
 from taut.metrics.knee import knee
+from taut.metrics.meters import lacking
 from taut.metrics.pareto import Front, best_first, reference_of, volume
 from taut.opening import open_store
 from taut.samplers.base import unheard
@@ -74,10 +76,11 @@ class Trials(Sequence[TrialRecord]):
                 **{
                     key: value
                     for key, value in msgspec.structs.asdict(record).items()
-                    if key not in ("params", "values")
+                    if key not in ("params", "values", "meters")
                 },
                 **{f"params_{name}": value for name, value in record.params.items()},
                 **{f"values_{name}": value for name, value in record.values.items()},
+                **{f"meters_{name}": value for name, value in record.meters.items()},
             }
             for record in self._records
         ]
@@ -285,6 +288,7 @@ class Study:
         mode: Mode = "async",
         hours: float | None = None,
         executor: Pool | Callable[[], Pool] | None = None,
+        fresh_process: bool = False,
     ) -> Study:
         """Evaluate `objective` until the budget is used up.
 
@@ -295,6 +299,8 @@ class Study:
         hours: no trial is started after so many hours of this call.
         executor: where to run trials instead: any `concurrent.futures.Executor`, or a function that makes one (and makes it again if
             it breaks). Then `workers` is how many trials it has at a time; by default what the pool says of itself.
+        fresh_process: give each trial a process of its own, where trials leave memory behind or change what the next ones see. Each
+            then pays for its imports.
 
         Ctrl-C stops at once and leaves a study that can be resumed. Returns the study.
         """
@@ -311,13 +317,21 @@ class Study:
             raise InputError(
                 "no end is in sight: give trials=100 (finished trials of the whole study)", ("trials",)
             )
+        if executor and fresh_process:
+            raise InputError(
+                "the pool decides in which process a trial runs; leave it out, or give workers= instead of executor=",
+                ("fresh_process",),
+            )
         slots = (
-            self._pool(executor, objective, workers) if executor else self._executor(objective, workers or 1)
+            self._pool(executor, objective, workers)
+            if executor
+            else self._executor(objective, workers or 1, fresh_process)
         )
         self.budget(limit)
         caution = self.store.proposals.sampler.warning(self.space) if self.space.names else None
-        if caution:
-            warnings.warn(caution, stacklevel=2)
+        for note in (caution, lacking.caution(self.store.must, slots.gpus)):
+            if note:
+                warnings.warn(note, stacklevel=2)
         deadline = None if hours is None else time.monotonic() + hours * 3600
         try:
             with Interrupts(self.store.walltime):
@@ -344,13 +358,14 @@ class Study:
             prunes=self.definition.pruner is not None,
         )
 
-    def _executor(self, objective: Function, workers: int) -> Executor:
+    def _executor(self, objective: Function, workers: int, fresh: bool) -> Executor:
         main = [objective.metric for objective in self.definition.objectives]
         names, optional = self.space.names, self.space.optional
         with_trial = objectives.takes_trial(objective, names, optional)
-        if workers == 1:
-            return InlineExecutor(objective, with_trial, main, self.store.report, self.store.referee.stops)
-        from taut.executors.places import of_job
+        places = of_job(workers)
+        if workers == 1 and not fresh:
+            report, stops = self.store.report, self.store.referee.stops
+            return InlineExecutor(objective, with_trial, main, report, stops, devices(places)[0])
         from taut.executors.pool import PoolExecutor
 
         return PoolExecutor(
@@ -359,8 +374,9 @@ class Study:
             names=names,
             optional=sorted(optional),
             main=main,
-            places=of_job(workers),
+            places=places,
             prunes=self.definition.pruner is not None,
+            fresh=fresh,
         )
 
     def budget(self, trials: int | None) -> None:

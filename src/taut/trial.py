@@ -349,7 +349,7 @@ class TrialRecord(msgspec.Struct, frozen=True):
     the epoch. error: why it failed, or why it waits again. interruptions: why attempts ended without a result.
     spent: seconds of all its attempts that have ended, as far as they are known. parent: the trial from whose checkpoint it
     was to go on, where it took another's place in a population; `Study.lineage` tells whether it did. step: the last that it reported; below the fidelity's max its values are not those
-    of a whole trial.
+    of a whole trial. meters: what was measured of it without its doing (see `taut.readings`), over all its attempts.
     """
 
     number: int
@@ -365,6 +365,7 @@ class TrialRecord(msgspec.Struct, frozen=True):
     spent: float = 0.0
     parent: int | None = None
     step: float | None = None
+    meters: dict[str, float] = {}
 
     @property
     def duration(self) -> float | None:

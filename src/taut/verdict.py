@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from taut.definition import Definition
 from taut.errors import InputError, nearest
+from taut.readings import WALL
 from taut.space.expression import Expression
 
 __all__ = ["Verdict", "metrics", "needed", "numbers", "verdict", "writable"]
@@ -31,11 +32,15 @@ def needed(definition: Definition) -> list[str]:
 
 
 def verdict(
-    must: list[str], values: Mapping[str, Any], error: str | None = None, pruned: bool = False
+    must: list[str],
+    values: Mapping[str, Any],
+    error: str | None = None,
+    pruned: bool = False,
+    measured: Collection[str] = (),
 ) -> Verdict:
-    """Judge an evaluation that brought `values` and, if it went wrong, `error`.
+    """Judge an evaluation that brought `values` and, if it went wrong, `error`. measured: what meters have read of it.
 
-    A trial is complete if every metric in `must` is there and finite. It is never taken for good
+    A trial is complete if every metric in `must` is there and finite, or was measured. It is never taken for good
     because of a number that is not one: NaN, an infinity or nothing is a failure that says so.
 
     Raises `InputError` for a metric in `must` whose value is no number at all.
@@ -47,6 +52,8 @@ def verdict(
     if pruned:
         return Verdict("pruned", kept, None)
     for name in must:
+        if name not in found and (name in measured or name == WALL):
+            continue
         if name not in found:
             got = f"it returned {', '.join(sorted(found))}" if found else "it returned no metric at all"
             hint = "; is one of them misspelt?" if nearest(name, found) else ""

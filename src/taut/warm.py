@@ -10,6 +10,7 @@ from taut import allocation
 from taut.asktell import AskTell
 from taut.decide import Done, Wait
 from taut.interrupts import Interrupts
+from taut.metrics.meters.leaks import Leaks
 from taut.reaper import LINGER
 from taut.store import Store
 from taut.trial import Trial
@@ -27,6 +28,7 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
     In a job of a queue it ends before the job does (see `Walltime`), and does not wait for the last trials of others.
     """
     pause, walltime, in_job = 0.0, store.walltime, allocation.here() is not None
+    leaks = Leaks()
     walltime.begin()
     with Interrupts(walltime) as interrupts:
         while True:
@@ -47,6 +49,7 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
             pause = 0.0
             desk.reaper.busy()
             (trial,) = desk.trials(decision)
+            desk.measure(trial)
             try:
                 yield trial
             except BaseException:
@@ -63,4 +66,6 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
                 raise
             if not trial.paused and not desk.told(trial.number, trial.attempt):
                 trial.tell(**trial.last)
+            if (leak := leaks.note(trial.number, desk.clean())) is not None:
+                warnings.warn(leak, stacklevel=2)
     store.give_back("its worker ended before it began")

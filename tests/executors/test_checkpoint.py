@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 import taut
-from processes import alive, script, until
+from processes import alive, script, unmetered, until
 from taut.definition import Evaluation
 from taut.executors.base import Died, Executor, Message, Outcome, Paused, Report, Task
 from taut.executors.command import CommandExecutor
@@ -130,6 +130,7 @@ def end(executor: Executor) -> Message:
         found = [message for message in executor.poll(1.0) if not isinstance(message, Report)]
         if found:
             (message,) = found
+            message = unmetered(message)
             return msgspec.structs.replace(message, took=None) if isinstance(message, Outcome) else message
     raise AssertionError("it did not end")
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from processes import unmetered
 from taut import machine
 from taut.definition import Evaluation, Results
 from taut.errors import InputError, StudyError
@@ -71,7 +72,7 @@ def until(executor: CommandExecutor, enough: Callable[[list[Message]], bool]) ->
     end = time.monotonic() + WAIT
     while not enough(found):
         assert time.monotonic() < end, f"only {found}"
-        found += executor.poll(0.5)
+        found += map(unmetered, executor.poll(0.5))
     return found
 
 

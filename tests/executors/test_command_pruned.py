@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from processes import alive, script
+from processes import alive, script, unmetered
 from taut.definition import Evaluation
 from taut.errors import InputError
 from taut.executors.arguments import Template, step_text
@@ -81,7 +81,7 @@ def end(executor: CommandExecutor) -> tuple[Message, list[float]]:
     """The one message that ends the trial, and the steps that were reported until then."""
     *before, last = gather(executor, lambda found: any(not isinstance(m, Report) for m in found))
     assert not isinstance(last, Report)
-    return last, [message.step for message in before if isinstance(message, Report)]
+    return unmetered(last), [message.step for message in before if isinstance(message, Report)]
 
 
 def gather(executor: CommandExecutor, enough: Callable[[list[Message]], bool]) -> list[Message]:

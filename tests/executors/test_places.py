@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 import pytest
 
 import taut
-from processes import begin, output, script, until
+from processes import SOURCE, begin, output, script, until
 from taut.definition import Evaluation
 from taut.errors import InputError
+from taut.executors import places
 from taut.executors.base import Executor, Outcome, Task
 from taut.executors.command import CommandExecutor
-from taut.executors.places import here, pinned, quietest, share
+from taut.executors.places import devices, here, installed, of_job, pinned, quietest, room, share
 from taut.executors.pool import PoolExecutor
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -265,3 +267,69 @@ def test_a_study_needs_no_places() -> None:
     study = taut.Study(None, taut.Space(x=taut.uniform(0, 1)), minimize="loss")
     study.run(lambda trial: trial.params["x"], trials=4, workers=2)
     assert len(study.trials) == 4
+
+
+def test_what_a_trial_stands_for() -> None:
+    def parts(*given: Any) -> list[float]:
+        return [place.part for place in share(*given)]
+
+    assert parts(2, list("0123"), None) == [2.0, 2.0]
+    assert parts(2, list("012"), None) == [1.5, 1.5]  # what stays idle is held all the same
+    assert parts(4, list("01"), None, 0.5) == [0.5] * 4
+    assert parts(2, None, None) == parts(2, [], None) == [0.0, 0.0]
+    alone = [device.alone for device in devices(share(2, list("0123"), None))]
+    assert alone == [True, True]
+    assert not any(device.alone for device in devices(share(3, list("01"), None)))
+    assert not devices(share(1, ["0"], None, 0.5))[0].alone  # another worker may have the other half
+
+
+def test_gpus_of_a_machine_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("0000:17:00.0", "0000:65:00.0"):  # as NVIDIA's driver shows them
+        (tmp_path / name).mkdir()
+    assert installed(tmp_path) == 2 and installed(tmp_path / "nowhere") == 0
+    monkeypatch.setattr(places, "installed", lambda: 2)
+    for name in places._VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert [place.gpus for place in of_job(4, 0.5)] == [("0",), ("1",), ("0",), ("1",)]
+    assert room(0.5) == 4 and room(1.0) == 2 and room(2.0) == 1
+    with pytest.raises(InputError, match="a trial is to have 4 GPUs, and this process has 2"):
+        room(4.0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")  # somebody has said which to use
+    assert [place.gpus for place in of_job(2)] == [("7",), ("7",)] and room(0.5) == 2
+
+
+LOCAL = """
+    command = "{python} sees.py {{args}}"
+    minimize = "loss"
+    [space]
+    x = {{ uniform = [0, 1] }}
+    [budget]
+    trials = 4
+    [on.local]
+    per_trial = {{ gpus = {gpus} }}
+"""
+
+
+def test_several_trials_share_a_gpu_on_this_machine(tmp_path: Path) -> None:
+    text = 'import os, json, time; time.sleep(0.3); v = os.environ["CUDA_VISIBLE_DEVICES"]\n'
+    text += 'print(json.dumps({"loss": 1.0, "gpu": int(v)}), file=open(os.environ["TAUT_REPORT"], "a"))\n'
+    (tmp_path / "sees.py").write_text(text)
+
+    def run(gpus: str) -> subprocess.CompletedProcess[str]:
+        file = script(tmp_path, LOCAL.format(python=sys.executable, gpus=gpus), "study.toml")
+        env = {**os.environ, "PYTHONPATH": str(SOURCE), "CUDA_VISIBLE_DEVICES": "3,5"}
+        return subprocess.run(
+            [sys.executable, "-m", "taut", "run", str(file)], env=env, capture_output=True, text=True
+        )
+
+    wrong = run("3")
+    assert wrong.returncode == 2 and "a trial is to have 3 GPUs, and this process has 2" in wrong.stderr
+    wrong = run("1.5")
+    assert wrong.returncode == 2 and "whole GPUs, or a part of one" in wrong.stderr
+    assert not (tmp_path / "runs").exists()
+    done = run("0.5")
+    assert done.returncode == 0, done.stderr
+    trials = taut.Study(tmp_path / "runs" / tmp_path.name).trials
+    assert sorted(trial.values["gpu"] for trial in trials) == [3.0, 3.0, 5.0, 5.0]  # four at once
+    for trial in trials:
+        assert trial.meters["gpu_hours"] == pytest.approx(0.5 * trial.spent / 3600, rel=0.3)

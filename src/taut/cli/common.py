@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from taut.definition import Definition
 from taut.errors import InputError
@@ -85,12 +86,14 @@ def warm_start_text(definition: Definition) -> str | None:
 
 
 def gpu_hours(study: Study, folder: Path) -> dict[int, float]:
-    """GPU-hours of each trial that ran in jobs with GPUs."""
+    """GPU-hours of each trial that had GPUs: in jobs by its share of them, which also counts attempts that died; elsewhere as measured."""
+    measured = study.snapshot.measured("gpu_hours")
+    found = {n: float(measured[n]) for n in np.flatnonzero(measured == measured).tolist()}
     if not (folder / "slurm").is_dir():
-        return {}
+        return found
     from taut.cli import jobs
 
-    return jobs.gpu_hours(study, folder)
+    return {**found, **jobs.gpu_hours(study, folder)}
 
 
 @contextlib.contextmanager

@@ -160,7 +160,8 @@ def best(study: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As a JSON list of objects.")
 @click.option("--csv", "as_csv", is_flag=True, help="As CSV.")
 @click.option("--errors", is_flag=True, help="Whole error texts instead of their last lines.")
-def trials(study: str, as_json: bool, as_csv: bool, errors: bool) -> None:
+@click.option("--meters", is_flag=True, help="What trials used (time, memory, energy) instead of parameters.")
+def trials(study: str, as_json: bool, as_csv: bool, errors: bool, meters: bool) -> None:
     """Every trial that was started: state, metrics, parameters, and why it failed."""
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other; give one of them")
@@ -177,13 +178,16 @@ def trials(study: str, as_json: bool, as_csv: bool, errors: bool) -> None:
 
         click.echo(csv_text(records, hours), nl=False)
     else:
-        _table(records, errors, hours)
+        _table(records, errors, hours, meters)
 
 
-def _table(records: Sequence[TrialRecord], errors: bool, hours: Mapping[int, float]) -> None:
-    rows = [("trial", "state", "tries", "took", "metrics", "parameters")]
+def _table(
+    records: Sequence[TrialRecord], errors: bool, hours: Mapping[int, float], meters: bool = False
+) -> None:
+    rows = [("trial", "state", "tries", "took", "metrics", "meters" if meters else "parameters")]
     for record in records:
-        params = "  ".join(f"{name}={value_text(value)}" for name, value in record.params.items())
+        last = record.meters if meters else record.params
+        params = "  ".join(f"{name}={value_text(value)}" for name, value in last.items())
         took = in_words(record.spent) if record.finished is not None or record.spent else ""
         if record.number in hours:
             took += f"  {hours[record.number]:.3f} GPU-h"

@@ -6,15 +6,19 @@ import collections
 import os
 import platform
 import sys
+from collections.abc import Mapping
 
 import numpy
 
 import taut
 from taut import machine
 from taut.doctor.finding import GIB, Finding, size
+from taut.executors.places import of_job
 from taut.machine import Answer
+from taut.metrics.meters.lacking import lacking
+from taut.readings import READINGS
 
-__all__ = ["findings", "judge_memory", "judge_open_files", "judge_program"]
+__all__ = ["findings", "judge_memory", "judge_meters", "judge_open_files", "judge_program"]
 
 
 def findings() -> list[Finding]:
@@ -25,7 +29,18 @@ def findings() -> list[Finding]:
         Finding("cores", "ok", f"{cores:g} for this process, of {os.cpu_count() or 1}"),
         judge_memory(machine.memory()),
         judge_open_files(machine.open_files()),
+        judge_meters(lacking(gpus=bool(of_job(1)[0].gpus))),
     ]
+
+
+def judge_meters(missing: Mapping[str, str]) -> Finding:
+    """missing: what cannot be measured of a trial, and why."""
+    there = ", ".join(name for name in READINGS if name not in missing)
+    reasons: dict[str, list[str]] = {}
+    for name, why in missing.items():
+        reasons.setdefault(why, []).append(name)
+    text = "".join(f"; not {', '.join(names)}: {why}" for why, names in reasons.items())
+    return Finding("meters", "ok", f"{there}{text}")
 
 
 def judge_memory(sizes: tuple[int, int] | None) -> Finding:

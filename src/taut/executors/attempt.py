@@ -15,6 +15,7 @@ from taut import checkpoints
 from taut.executors.asking import Asking, Contents, contents
 from taut.executors.base import Report, Task
 from taut.executors.memory import Memory
+from taut.executors.shortage import shortage
 from taut.resultlines import Row
 from taut.results import Collector, Sources
 
@@ -25,6 +26,7 @@ _LAST_BYTES = 1 << 16
 _GRACE = 1.0  # seconds between SIGTERM and SIGKILL after a timeout
 _PATIENCE = 5.0  # the same where the pruner ends it
 _SAVING = 60.0  # seconds in which a command that is to wait may save itself and end
+_SEEN = 1.0  # seconds after which a command's memory has been looked at often enough
 _AGAIN = 75  # EX_TEMPFAIL in sysexits.h: "the user is invited to retry"
 # By a signal, and as a shell in between says that its child was.
 _TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
@@ -60,6 +62,7 @@ class Attempt:
         self.process: subprocess.Popen[bytes]
         self._timeout = timeout
         self._timed_out = False
+        self._began = math.inf
         self._told_to_end = False  # whether it has got SIGTERM from us
         self._memory = Memory()
         self._asking = Asking()
@@ -85,8 +88,9 @@ class Attempt:
                 stderr=stderr,
                 start_new_session=True,
             )
+        self._began = time.monotonic()
         if self._timeout is not None:
-            self.deadline = time.monotonic() + self._timeout
+            self.deadline = self._began + self._timeout
 
     def ended(self) -> bool:
         """Whether the command has ended. Its number stays taken until `reap` where the system can do that."""
@@ -172,6 +176,10 @@ class Attempt:
         self.signal(signal.SIGKILL)
         self._memory.wait(self.process)
 
+    def used(self) -> dict[str, float]:
+        """What the kernel has counted of the command, which has ended."""
+        return self._memory.used(seen=time.monotonic() - self._began >= _SEEN)
+
     def reports(self, rows: Sequence[Row]) -> list[Report]:
         task, goal = self.task, self.task.goal
         found = [
@@ -192,7 +200,8 @@ class Attempt:
         else:
             return None
         lines = _last_lines(self.stderr) or _last_lines(self.stdout)
-        return "\n".join([why, *lines])
+        found = None if self._timed_out else shortage("\n".join(lines))
+        return "\n".join([f"{found} ({why})" if found else why, *lines])
 
     def _ending(self, code: int) -> str:
         killed, ran_out = code in _KILLED, self._memory.ran_out

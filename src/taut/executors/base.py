@@ -57,6 +57,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     wishes: dict[str, Wish] = {}  # the parameters that it has asked for
     constraints: list[str] = []  # metrics that are to be at most 0, by its own account
     took: float | None = None  # seconds that the objective ran, if its process has looked
+    used: dict[str, float] = {}  # what meters read of it
 
 
 class Asked(msgspec.Struct, frozen=True, tag="asked"):
@@ -73,6 +74,7 @@ class Died(msgspec.Struct, frozen=True, tag="died"):
     attempt: int
     why: str
     blame: bool = True
+    used: dict[str, float] = {}
 
 
 class Paused(msgspec.Struct, frozen=True, tag="paused"):
@@ -81,6 +83,7 @@ class Paused(msgspec.Struct, frozen=True, tag="paused"):
     number: int
     attempt: int
     wishes: dict[str, Wish] = {}
+    used: dict[str, float] = {}
 
 
 Message = Report | Outcome | Died | Paused | Asked
@@ -92,6 +95,8 @@ class Executor(ABC):
     slots: int
     spare: int = 0
     """Tasks that may be started while all slots are taken, so that tiny trials need not wait for us in between; they begin when a slot is free."""
+    gpus: bool = False
+    """Whether trials here have been given GPUs, as far as that is known."""
     unaware: bool = False
     """Whether trials here cannot ask whether they should stop, and are ended from outside (`end_early`)."""
     asked: bool = False

@@ -23,6 +23,7 @@ from taut.executors.base import Asked, Outcome, Paused, Report, Task
 from taut.executors.board import Board
 from taut.executors.objective import Objective, call, live, load, note, takes_trial
 from taut.executors.spool import Spool
+from taut.metrics.meters.own import OwnProcess
 from taut.trial import Trial
 from taut.verdict import metrics, numbers
 
@@ -107,7 +108,7 @@ def main(socket: int, byte: int) -> None:
         connection.send_bytes(encode(Broken(text, clear=isinstance(error, InputError))))
         return
     connection.send_bytes(encode(Ready()))
-    pipe, spool = _Pipe(connection, board, setup.prunes), Spool()
+    pipe, spool, own = _Pipe(connection, board, setup.prunes), Spool(), OwnProcess()
     while True:
         try:
             task = msgspec.msgpack.decode(connection.recv_bytes(), type=Task)
@@ -116,15 +117,19 @@ def main(socket: int, byte: int) -> None:
         captured = setup.capture and task.directory is not None
         if captured:
             spool.begin(task)
+        own.begin()
         trial, begun = live(task, task.params, pipe), time.perf_counter()
         outcome = call(objective, trial, with_trial, setup.main)
         took = time.perf_counter() - begun
+        used = own.end()
         with contextlib.suppress(OSError, ValueError):  # the objective may have closed it
             sys.stdout.flush()
         if captured:
             spool.end(task)
         if isinstance(outcome, Outcome):
             outcome = _plain(outcome, setup.main, took)
+        del trial  # what its objective has hung on it
+        outcome = msgspec.structs.replace(outcome, used={**used, **own.clean()})
         try:
             connection.send_bytes(encode(outcome))
         except ConnectionError:

@@ -20,8 +20,10 @@ from taut.executors.base import HEED, Died, Executor, Message, Outcome, Paused, 
 from taut.executors.environment import environment
 from taut.executors.guardian import Guardian
 from taut.executors.patching import copied_config
-from taut.executors.places import ANYWHERE, Place, pinned, quietest
+from taut.executors.places import ANYWHERE, Place, devices, pinned, quietest
 from taut.executors.program import anchored, check_script, find_program
+from taut.metrics.meters.watch import Watch, merged
+from taut.readings import own
 from taut.results import Sources
 
 if TYPE_CHECKING:
@@ -85,7 +87,9 @@ class CommandExecutor(Executor):
         self._slots = [ANYWHERE] * slots if places is None else list(places)
         assert len(self._slots) == slots, "each slot has its place"
         self._base = base
-        self._wanted = list(dict.fromkeys([*objectives, *needed]))
+        self._wanted = own(list(dict.fromkeys([*objectives, *needed])))
+        self._watch = Watch(devices(self._slots))
+        self.gpus = any(place.gpus for place in self._slots)
         self._timeout = evaluation.timeout
         self._cwd = _directory(base, evaluation.cwd)
         self._sources = Sources(evaluation.results)
@@ -135,6 +139,7 @@ class CommandExecutor(Executor):
             )
             return
         self._register(attempt)
+        self._watch.begin((task.number, task.attempt), place, attempt.process.pid, time.monotonic())
         guardian.watch(attempt.process.pid)
 
     def poll(self, timeout: float) -> Sequence[Message]:
@@ -147,6 +152,7 @@ class CommandExecutor(Executor):
             for attempt in self._running.values():
                 if now >= attempt.deadline:
                     attempt.expire(now)
+            self._watch.look(now)
             if now >= self._look_at:
                 self._look(now)
             if now >= self._ask_at and self._asking:
@@ -245,7 +251,7 @@ class CommandExecutor(Executor):
 
     def _finish(self, attempt: Attempt) -> None:
         """The command has ended: its last reports, then its outcome."""
-        self._release(attempt)
+        used = self._release(attempt)
         task, collector = attempt.task, attempt.collector
         self._ready += attempt.reports(collector.finish())
         values = collector.values
@@ -253,17 +259,19 @@ class CommandExecutor(Executor):
         if error is None and not attempt.idle:
             error = next((collector.missing(name) for name in self._wanted if name not in values), None)
         aimed = self._fidelity is not None
-        end: Message = Outcome(task.number, task.attempt, values if error is None else {}, error, aimed=aimed)
+        told = values if error is None else {}
+        end: Message = Outcome(task.number, task.attempt, told, error, aimed=aimed, used=used)
         if attempt.ordered:  # also where it saved itself because the worker leaves: the order is written down
             if error is not None or not attempt.arrived:
-                end = Outcome(task.number, task.attempt, values, pruned=True, aimed=aimed)
+                end = Outcome(task.number, task.attempt, values, pruned=True, aimed=aimed, used=used)
         elif self.asked and attempt.saved(complete=error is None):
-            end = Paused(task.number, task.attempt)
+            end = Paused(task.number, task.attempt, used=used)
         elif attempt.terminated:
-            end = Died(task.number, task.attempt, "it was ended by SIGTERM")
+            end = Died(task.number, task.attempt, "it was ended by SIGTERM", used=used)
         self._ready.append(end)
 
-    def _release(self, attempt: Attempt) -> None:
+    def _release(self, attempt: Attempt) -> dict[str, float]:
+        """Let go of what has ended; what meters read of it."""
         pid = attempt.process.pid
         attempt.reap()
         del self._running[pid]
@@ -273,6 +281,8 @@ class CommandExecutor(Executor):
             os.close(handle)
         if self._guardian is not None:
             self._guardian.forget(pid)
+        seen = self._watch.end((attempt.task.number, attempt.task.attempt), time.monotonic())
+        return merged(attempt.used(), seen)
 
     def _await_ends(self, seconds: float) -> None:
         """Let commands end, without asking what they found: an interrupted trial has no result."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import inspect
 import os
@@ -23,6 +24,7 @@ from taut.executors.base import Asked, Died, Executor, Message, Outcome, Paused,
 from taut.executors.mailbox import LEAVE, Box, Letters
 from taut.executors.objective import Objective, call, live
 from taut.executors.pool import pickled
+from taut.metrics.meters.own import OwnProcess
 from taut.verdict import metrics
 
 __all__ = ["FuturesExecutor", "Pool"]
@@ -55,6 +57,7 @@ class _Return(msgspec.Struct, frozen=True):
 _loaded: dict[str, Objective] = {}
 """The objectives of this process, by their digests: loaded once, so that what they keep stays warm."""
 _loading = threading.Lock()
+_own = functools.cache(OwnProcess)
 _KEPT = 4  # objectives: several studies may use one pool at the same time
 
 
@@ -67,7 +70,15 @@ def evaluate(errand: bytes) -> bytes:
         return msgspec.msgpack.encode(_Return(problem=traceback.format_exc().rstrip()))
     letters = Letters(Path(todo.box), todo.prunes)
     trial = live(todo.task, todo.task.params, letters)
+    alone = (
+        threading.current_thread() is threading.main_thread()
+    )  # else others' work would be taken for its own
+    if alone:
+        _own().begin()
     end = call(objective, trial, todo.with_trial, todo.main)
+    del trial
+    if alone:
+        end = msgspec.structs.replace(end, used={**_own().end(), **_own().clean()})
     if isinstance(end, Outcome):
         try:  # as floats, since NumPy's or PyTorch's own cannot be encoded
             end = msgspec.structs.replace(end, values=metrics(todo.main, end.values))

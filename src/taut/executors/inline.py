@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from taut.executors.base import Executor, Message, Task
 from taut.executors.objective import Objective, call, live, note
+from taut.metrics.meters.around import Around
+from taut.metrics.meters.watch import ANY, Devices
 from taut.trial import Trial, own_copy
 from taut.verdict import numbers
 
@@ -42,19 +46,27 @@ class InlineExecutor(Executor):
     """Calls the objective in `poll`, one trial at a time.
 
     Choose it for one worker (the default): fastest for tiny objectives. `report` takes what a trial reports, at
-    once; `stops` says whether it should stop. Ctrl-C reaches the objective as a KeyboardInterrupt.
+    once; `stops` says whether it should stop. Ctrl-C reaches the objective as a KeyboardInterrupt. devices: the GPUs that it may use.
     """
 
     slots = 1
 
     def __init__(
-        self, objective: Objective, with_trial: bool, main: Sequence[str], report: Reporter, stops: Judge
+        self,
+        objective: Objective,
+        with_trial: bool,
+        main: Sequence[str],
+        report: Reporter,
+        stops: Judge,
+        devices: Devices = ANY,
     ) -> None:
         self._objective = objective
         self._with_trial = with_trial
         self._main = main
         self._channel = _Channel(report, stops, self)
         self._task: Task | None = None
+        self._around = Around(devices)
+        self.gpus = bool(devices.names)
 
     def start(self, task: Task) -> None:
         self._task = task
@@ -64,8 +76,12 @@ class InlineExecutor(Executor):
         if task is None:
             return ()
         params = own_copy(task.params)
+        self._around.begin()
         trial = live(task, params, self._channel)
-        return (call(self._objective, trial, self._with_trial, self._main),)
+        outcome = call(self._objective, trial, self._with_trial, self._main)
+        del trial  # what its objective has hung on it
+        used = {**self._around.end(), **self._around.clean()}
+        return (msgspec.structs.replace(outcome, used=used),)
 
     def stop(self, kill: bool = False) -> None:
         self._task = None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from typing import Any
 
 from taut import machine
+from taut.metrics.meters.own import GB
+from taut.readings import short
 
 __all__ = ["Memory"]
 
@@ -21,6 +24,9 @@ class Memory:
     def __init__(self) -> None:
         self._before = machine.kills()
         self._most: int | None = None
+        self._usage: resource.struct_rusage | None = None
+        # Until it runs its own program a process holds its parent's memory, which the kernel counts as its own peak.
+        self._ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
 
     def wait(self, process: subprocess.Popen[Any]) -> int:
         """Does what `process.wait` does, and learns how much memory the process held. Its exit code."""
@@ -30,8 +36,19 @@ class Memory:
             except ChildProcessError:  # somebody else has waited for it
                 return process.wait()
             process.returncode = os.waitstatus_to_exitcode(status)
-            self._most = usage.ru_maxrss * _UNIT
+            self._most, self._usage = usage.ru_maxrss * _UNIT, usage
         return process.returncode
+
+    def used(self, seen: bool) -> dict[str, float]:
+        """What the kernel has counted of the process and of those children that it had waited for. seen: whether its memory was also looked
+        at while it ran, often enough; then this counts only where it is more than our own can have been. If not, it says too much rather than too little.
+        """
+        if self._usage is None or self._most is None:
+            return {}
+        found = {"cpu_seconds": short(self._usage.ru_utime + self._usage.ru_stime)}
+        if not seen or self._most > self._ours:
+            found["peak_memory_gb"] = short(self._most / GB)
+        return found
 
     @property
     def ran_out(self) -> bool | None:

@@ -13,6 +13,8 @@ import msgspec
 
 from taut.errors import InputError, nearest
 from taut.executors.base import Outcome, Paused, Task
+from taut.executors.shortage import shortage
+from taut.readings import own
 from taut.trial import Channel, Trial, TrialPaused, TrialPruned
 from taut.verdict import numbers, writable
 
@@ -152,15 +154,19 @@ def _call(objective: Objective, trial: Trial, with_trial: bool, main: Sequence[s
     if isinstance(result, Mapping):
         return Outcome(trial.number, trial.attempt, {**trial.last, **result})
     results = result if isinstance(result, (tuple, list)) else (result,)
-    if isinstance(result, str) or len(results) not in (1, len(main)):
+    mine = own(main) or main  # the others are measured
+    names = main if len(results) == len(main) else mine
+    if isinstance(result, str) or len(results) not in (1, len(names)):
         message = (
             f"the objective returned {reprlib.repr(result)}; return a number, or a dict of metrics by name"
         )
         return Outcome(trial.number, trial.attempt, {}, error=message)
-    return Outcome(trial.number, trial.attempt, {**trial.last, **dict(zip(main, results, strict=False))})
+    return Outcome(trial.number, trial.attempt, {**trial.last, **dict(zip(names, results, strict=False))})
 
 
 def _trace(error: BaseException) -> str:
-    """The traceback from the objective on: our own frame above it tells the user nothing."""
+    """The traceback from the objective on: our own frame above it tells the user nothing. Where memory ran out, that comes first."""
     below = error.__traceback__.tb_next if error.__traceback__ else None
-    return writable("".join(traceback.format_exception(type(error), error, below)).rstrip())
+    text = writable("".join(traceback.format_exception(type(error), error, below)).rstrip())
+    found = shortage("".join(traceback.format_exception_only(type(error), error)))
+    return f"{found}\n{text}" if found else text

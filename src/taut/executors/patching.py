@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taut.errors import InputError, nearest
+from taut.resultlines import number_of
 
 if TYPE_CHECKING:
     from taut.definition import Evaluation
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ConfigFile", "copied_config"]
 
 _AT = ("config",)
+_STR = "tag:yaml.org,2002:str"
 
 
 class ConfigFile:
@@ -75,7 +77,15 @@ class ConfigFile:
             return json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
         if self._kind == ".toml":
             return "\n".join(_toml(tree, ())) + "\n"
-        text: str = _yaml().safe_dump(tree, sort_keys=False, allow_unicode=True, default_flow_style=False)
+        yaml = _yaml()
+
+        class Dumper(yaml.SafeDumper):  # type: ignore[misc, name-defined]
+            pass
+
+        Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar(_STR, text, style="'"))
+        text: str = yaml.dump(
+            tree, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
+        )
         return text
 
     def _load(self, data: bytes) -> Any:
@@ -143,8 +153,16 @@ def copied_config(
     return config
 
 
+class _Text(str):
+    """A text such as ``1e-3``: one for PyYAML, which would not quote it, and a number for most others that read YAML."""
+
+
 def _like(value: Any, old: Any) -> Any:
     """`value` in the kind of number that the file has: scripts often check it."""
+    if isinstance(value, str):
+        return _Text(value) if number_of(value) is not None else value
+    if isinstance(value, list):
+        return [_like(element, None) for element in value]
     if isinstance(value, bool) or isinstance(old, bool):
         return value
     if isinstance(old, float) and isinstance(value, int):

@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 from taut import allocation
 from taut.errors import InputError
+from taut.metrics.meters.watch import Devices
 
-__all__ = ["ANYWHERE", "Place", "here", "of_job", "pinned", "quietest", "share"]
+__all__ = ["ANYWHERE", "Place", "devices", "here", "of_job", "pinned", "quietest", "room", "share"]
 
 _CUDA = "CUDA_VISIBLE_DEVICES"
 # Slurm sets those that belong to the kind of GPU it knows of, or all of them if it does not know the kind.
 _VARIABLES = (_CUDA, "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
+_DRIVER = Path("/proc/driver/nvidia/gpus")
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology"
 
 
@@ -24,12 +26,14 @@ class Place(NamedTuple):
     """What the processes of one slot may use. None: whatever the worker itself may.
 
     gpus: names as in CUDA_VISIBLE_DEVICES; none at all if empty. cpus: numbers as in `os.sched_getaffinity`.
-    variables: the environment variables that name the GPUs.
+    variables: the environment variables that name the GPUs. part: how many GPUs of this worker's a trial here stands for, which may be
+    more than it sees: what no slot can use is held all the same.
     """
 
     gpus: tuple[str, ...] | None
     cpus: tuple[int, ...] | None
     variables: tuple[str, ...] = (_CUDA,)
+    part: float = 0.0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,18 +57,19 @@ def share(
     Raises `InputError` if there are too few GPUs for `each`.
     """
     number = None if gpus is None else _number(slots, len(gpus), each)
-    return [Place(_gpus(gpus, number, slot), _cpus(slots, cpus, slot)) for slot in range(slots)]
+    part = (each or len(gpus) / slots) if gpus else 0.0
+    return [Place(_gpus(gpus, number, slot), _cpus(slots, cpus, slot), part=part) for slot in range(slots)]
 
 
 def _number(slots: int, gpus: int, each: float | None) -> int:
     """Whole GPUs of one slot; 0 where several slots are to share one."""
     if each is None:
         return gpus // slots
-    room = gpus // int(each) if each >= 1 else gpus * int(1 / each + 1e-9)  # a third of one fits three times
-    if room < slots:
+    fit = _fit(gpus, each)
+    if fit < slots:
         raise InputError(
             f"{slots} trials side by side with {each:g} GPUs each do not fit, this process has {gpus} GPUs "
-            f"({_CUDA}), enough for {room}; start fewer side by side, or give each less",
+            f"({_CUDA}), enough for {fit}; start fewer side by side, or give each less",
             ("--trial-gpus",),
         )
     return int(each)
@@ -85,11 +90,49 @@ def _cpus(slots: int, cpus: Sequence[int] | None, slot: int) -> tuple[int, ...] 
 def of_job(slots: int, each: float | None = None) -> list[Place]:
     """The places for `slots` trials side by side in what this process holds, with `each` so many GPUs (see `share`).
 
-    CPUs are handed out only in a job that has those it may run on for itself.
+    CPUs are handed out only in a job that has those it may run on for itself. Outside of a job, and where nobody has said which
+    GPUs to use, all that the machine has are handed out.
     """
     job = allocation.here()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    return here(slots, confined=job is not None and usable == job.cpus, each=each)
+    environment: Mapping[str, str] = os.environ
+    if job is None and not any(name in environment for name in _VARIABLES) and (count := installed()):
+        environment = {**environment, _CUDA: ",".join(map(str, range(count)))}
+    places = here(slots, job is not None and usable == job.cpus, environment, each)
+    if job is not None and job.gpus:
+        places = [place._replace(part=job.gpus / slots) for place in places]
+    return places
+
+
+def room(each: float) -> int:
+    """How many trials with `each` so many GPUs fit side by side in what this process holds. Raises `InputError` if none does."""
+    gpus = len(of_job(1)[0].gpus or ())
+    if not (count := _fit(gpus, each)):
+        raise InputError(f"a trial is to have {each:g} GPUs, and this process has {gpus} ({_CUDA})")
+    return count
+
+
+def _fit(gpus: int, each: float) -> int:
+    return gpus // int(each) if each >= 1 else gpus * int(1 / each + 1e-9)  # a third of one fits three times
+
+
+def installed(driver: Path = _DRIVER) -> int:
+    """How many GPUs this machine has, as far as NVIDIA's driver tells without a library."""
+    try:
+        return len(os.listdir(driver))
+    except OSError:
+        return 0
+
+
+def devices(places: Sequence[Place]) -> list[Devices]:
+    """The GPUs of each place as meters see them."""
+    users = Counter(gpu for place in places for gpu in place.gpus or ())
+    return [
+        Devices(
+            place.gpus, place.part >= 1.0 and all(users[gpu] == 1 for gpu in place.gpus or ()), place.part
+        )
+        for place in places
+    ]
 
 
 def here(

@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
+from multiprocessing.connection import wait
 from typing import Any
+
+import msgspec
 
 from taut.errors import InputError, StudyError
 from taut.executors.base import HEED, Asked, Died, Executor, Message, Outcome, Paused, Report, Task
 from taut.executors.board import Board
 from taut.executors.child import Answer, Broken, Ready, Setup, decode_said, encode
 from taut.executors.guardian import Guardian
-from taut.executors.memory import Memory
 from taut.executors.objective import Objective
-from taut.executors.places import ANYWHERE, Place, pinned, quietest
-from taut.executors.spool import settle
-from taut.executors.threads import thread_limit
+from taut.executors.places import ANYWHERE, Place, devices, quietest
+from taut.executors.process import WarmProcess
+from taut.metrics.meters.watch import Watch, merged
 
 __all__ = ["PoolExecutor", "pickled"]
 
 _GRACE = 1.2  # seconds between SIGTERM and SIGKILL
-_NAP = 0.005
-_ROOT = str(Path(__file__).parents[2])
-# Our own place goes in front of the import path; the parent's whole path arrives with the setup, and not in
-# PYTHONPATH, which the objective's own child processes would inherit.
-_START = (
-    "import sys; sys.path.insert(0, sys.argv[3]); "
-    "from taut.executors.child import main; main(int(sys.argv[1]), int(sys.argv[2]))"
-)
+_LEAVE = 2.0  # seconds in which a process that is not needed any more may end by itself
 
 
 class PoolExecutor(Executor):
@@ -50,7 +39,8 @@ class PoolExecutor(Executor):
     a bare number or a tuple gives. base: goes in front of the import path. timeout: seconds that a trial may take,
     loading not included. capture: send what trials print to files in their directories. places: the GPUs and
     CPUs of each slot; None leaves that to the objective. prunes: whether the study has a pruner. A process is given its next trial ahead only
-    without a timeout and a pruner: seconds would count from the wrong moment, and answers would stand behind the trial.
+    without a timeout and a pruner: seconds would count from the wrong moment, and answers would stand behind the trial. fresh: each trial has a
+    process of its own, and pays for its imports: the cure where trials leave memory behind, or change what the next ones see.
 
     Raises `InputError` when the objective cannot be loaded.
     """
@@ -68,12 +58,16 @@ class PoolExecutor(Executor):
         capture: bool = False,
         places: Sequence[Place] | None = None,
         prunes: bool = False,
+        fresh: bool = False,
     ) -> None:
         self.slots = slots
         self._places = [ANYWHERE] * slots if places is None else list(places)
         assert len(self._places) == slots, "each slot has its place"
         self._timeout = timeout
-        self.spare = 0 if prunes or timeout is not None else slots
+        self.spare = 0 if prunes or fresh or timeout is not None else slots
+        self._fresh = fresh
+        self._watch = Watch(devices(self._places))
+        self.gpus = any(place.gpus for place in self._places)
         self._guardian = Guardian()
         self._board = Board()
         by_name = objective if isinstance(objective, str) else _name(objective)
@@ -88,9 +82,9 @@ class PoolExecutor(Executor):
             capture=capture,
             prunes=prunes,
         )
-        self._children: list[_Child] = []
+        self._children: list[WarmProcess] = []
         try:
-            self._children = [self._child(place) for place in self._places]
+            self._children = [self._child(slot) for slot in range(slots)]
             for slot in range(slots):
                 self._load(slot)
         except BaseException:
@@ -125,7 +119,7 @@ class PoolExecutor(Executor):
             )
 
     def poll(self, timeout: float) -> Sequence[Message]:
-        busy: dict[Any, _Child] = {child.connection: child for child in self._children if child.tasks}
+        busy: dict[Any, WarmProcess] = {child.connection: child for child in self._children if child.tasks}
         found: list[Message] = []
         if self._timeout is not None and busy:
             first = min(child.since for child in busy.values()) + self._timeout
@@ -134,7 +128,9 @@ class PoolExecutor(Executor):
         while busy:
             if self.asked:
                 self._board.ask()
-            left = max(0.0, until - time.monotonic())
+            now = time.monotonic()
+            self._watch.look(now)
+            left = max(0.0, until - now)
             for connection in wait(list(busy), min(left, HEED)):
                 found += self._hear(busy[connection])
             if found or left <= HEED:
@@ -143,30 +139,51 @@ class PoolExecutor(Executor):
             found += [self._overdue(child) for child in busy.values() if child.late(self._timeout)]
         return found
 
-    def _overdue(self, child: _Child) -> Outcome:
+    def _overdue(self, child: WarmProcess) -> Outcome:
         (task,) = child.tasks
         child.bury()
         child.tasks.clear()
-        return Outcome(task.number, task.attempt, {}, error=f"timed out after {self._timeout:g} s")
+        used = self._seen(task.number, task.attempt)
+        return Outcome(task.number, task.attempt, {}, error=f"timed out after {self._timeout:g} s", used=used)
 
-    def _hear(self, child: _Child) -> list[Message]:
+    def _seen(self, number: int, attempt: int) -> dict[str, float]:
+        return self._watch.end((number, attempt), time.monotonic())
+
+    def _hear(self, child: WarmProcess) -> list[Message]:
         """All that one child has said by now."""
         found: list[Message] = []
         try:
             while child.tasks and child.connection.poll():
                 said = decode_said(child.connection.recv_bytes())
-                if isinstance(said, (Report, Outcome, Paused, Asked)):
+                if isinstance(said, Ready):  # it was given its trial before it had loaded the objective
+                    child.begin()
+                elif isinstance(said, Broken):
+                    said = Outcome(child.tasks[0].number, child.tasks[0].attempt, {}, error=said.error)
+                if isinstance(said, (Report, Asked)):
                     found.append(said)
-                    if not isinstance(said, (Report, Asked)):
-                        child.ended_one()
+                elif isinstance(said, (Outcome, Paused)):
+                    used = merged(said.used, self._seen(said.number, said.attempt))
+                    found.append(msgspec.structs.replace(said, used=used))
+                    child.ended_one()
+                    if self._fresh:
+                        self._renew(child)
+                        break
         except (EOFError, OSError):
             task = child.tasks.popleft()
-            found.append(Died(task.number, task.attempt, f"its process {child.epitaph()}"))
+            used = self._seen(task.number, task.attempt)
+            found.append(Died(task.number, task.attempt, f"its process {child.epitaph()}", used=used))
             if child.tasks:
                 self._revive(child)
         return found
 
-    def _revive(self, child: _Child) -> None:
+    def _renew(self, child: WarmProcess) -> None:
+        """Another process in place of one that has had its trial. It loads the objective while we go on."""
+        child.connection.close()  # it ends by itself, as programs do, and is gone before another one needs its memory
+        child.ended(_LEAVE)
+        child.bury()
+        self._replace(self._children.index(child))
+
+    def _revive(self, child: WarmProcess) -> None:
         """Another process in place of one that died, for the tasks that had not begun in it."""
         slot = self._children.index(child)
         self._replace(slot)
@@ -182,10 +199,11 @@ class PoolExecutor(Executor):
 
     def _replace(self, slot: int) -> None:
         self._children[slot].connection.close()
-        self._children[slot] = self._child(self._places[slot])
+        self._children[slot] = self._child(slot)
 
-    def _child(self, place: Place) -> _Child:
-        return _Child(self._setup, self._guardian, self._board, place)
+    def _child(self, slot: int) -> WarmProcess:
+        place = self._places[slot]
+        return WarmProcess(self._setup, self._guardian, self._board, place, self._watch, slot)
 
     def stop(self, kill: bool = False) -> None:
         self._board.end()
@@ -204,112 +222,6 @@ class PoolExecutor(Executor):
         self._children = []
         self._guardian.close()
         self._board.release()
-
-
-class _Child:
-    """One warm process and the socket to it."""
-
-    def __init__(self, setup: Setup, guardian: Guardian, board: Board, place: Place) -> None:
-        ours, theirs = socket.socketpair()
-        handed = [theirs.fileno(), board.descriptor]
-        self._memory = Memory()
-        with theirs, pinned(place.cpus):
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _START, *map(str, handed), _ROOT],
-                pass_fds=handed,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                env={
-                    **os.environ,
-                    **thread_limit(setup.slots, place),
-                    **place.environment,
-                    **guardian.environment,
-                },
-            )
-        self._guardian = guardian
-        guardian.watch(self.process.pid)
-        self.connection = Connection(ours.detach())
-        with contextlib.suppress(OSError):  # it was killed at once: `ready` says so
-            self.connection.send_bytes(encode(setup))
-        self.tasks: deque[Task] = deque()  # the first is running
-        self.since = 0.0
-        self._captured = setup.capture
-        self._last: Task | None = None  # the one that ran last, as far as we know
-
-    def ready(self) -> str | None:
-        """Wait until the objective is loaded; how the process ended if it did so before. Raises `InputError` if it cannot be loaded."""
-        try:
-            said = decode_said(self.connection.recv_bytes())
-        except (EOFError, OSError):
-            return self.epitaph()
-        if isinstance(said, Broken):
-            context = "" if said.clear else "the objective cannot be loaded in a worker process:\n"
-            raise InputError(context + said.error, ("function",))
-        assert isinstance(said, Ready)
-        return None
-
-    def send(self, task: Task) -> None:
-        self.tasks.append(task)
-        if len(self.tasks) == 1:
-            self._begins()
-        with contextlib.suppress(OSError):  # it just died: the next poll says so
-            self.connection.send_bytes(encode(task))
-
-    def ended_one(self) -> None:
-        """The task that was running is over."""
-        self.tasks.popleft()
-        if self.tasks:
-            self._begins()
-
-    def _begins(self) -> None:
-        task, self.since, self._memory = self.tasks[0], time.monotonic(), Memory()
-        self._last = task if task.directory is not None else None
-
-    def late(self, timeout: float) -> bool:
-        return bool(self.tasks) and time.monotonic() - self.since >= timeout
-
-    def ended(self, patience: float) -> bool:
-        """Whether the process ends within `patience` seconds. Its number stays taken until `bury`."""
-        deadline = time.monotonic() + patience
-        while self.process.returncode is None:
-            try:
-                if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                    return True
-            except ChildProcessError:  # somebody else has waited for it
-                return True
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_NAP)
-        return True
-
-    def signal(self, number: signal.Signals) -> None:
-        """Signal the process and what it started; never a stranger that got its number later."""
-        if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, number)
-
-    def bury(self) -> int:
-        """End the process and what it started, for good; its exit code."""
-        self.signal(signal.SIGKILL)
-        code = self._memory.wait(self.process)
-        if self._captured and self._last is not None:
-            settle(self._last, self.process.pid)
-        self._guardian.forget(self.process.pid)
-        return code
-
-    def epitaph(self) -> str:
-        """How the process, which said no more, ended; nothing of it is left afterwards."""
-        if not self.ended(1.0):
-            self.bury()
-            return "closed its connection"
-        code = self.bury()
-        if code < 0:
-            ran_out = self._memory.ran_out if -code == signal.SIGKILL else False
-            if ran_out:
-                return f"ran out of memory{self._memory.amounts}"
-            hint = ", perhaps for want of memory" if ran_out is None else ""
-            return f"was killed by {signal.Signals(-code).name}{hint}"
-        return f"ended with exit code {code}"
 
 
 def _name(objective: Objective) -> str | None:

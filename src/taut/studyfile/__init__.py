@@ -12,6 +12,6 @@ template     the file that `taut init` writes
 """
 
 from taut.duration import parse_duration
-from taut.studyfile.reader import located, read, template
+from taut.studyfile.reader import located, read, read_text, template
 
-__all__ = ["located", "parse_duration", "read", "template"]
+__all__ = ["located", "parse_duration", "read", "read_text", "template"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from taut import commandline
+from taut import basemodel, commandline
 from taut.definition import Evaluation, Results
 from taut.duration import LONGEST, parse_duration
 from taut.errors import InputError
@@ -16,7 +16,7 @@ from taut.studyfile.table import Table, show
 
 __all__ = ["STYLES", "evaluation"]
 
-STYLES: Final = ("--k v", "--k=v", "k=v", "a.b=v")
+STYLES: Final = ("--k v", "--k=v", "k=v", "a.b=v", "++a.b=v")
 
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _PATTERN_RULE = (
@@ -56,16 +56,22 @@ def evaluation(
         ):
             if key in top:
                 raise top.error(f"a function has no use for it; it is for {what}; take it out", key)
+    if function is None and "fresh_process" in top:
+        raise top.error("a command has a process of its own for each trial; take it out", "fresh_process")
     command = _command(top, space, fidelity)
+    config = _config(top, base)
+    named = basemodel.in_words(command or ()) or basemodel.in_space(space)
     return Evaluation(
         command=command,
         function=function,
         style=_style(top, command),
-        config=_config(top, base),
+        config=config,
         timeout=_timeout(top),
         cwd=_cwd(top, base),
         base=str(base),
         results=_results(top),
+        fresh_process=top.flag("fresh_process", False),
+        model=named or (basemodel.in_file(base / config) if config else None),
     )
 
 

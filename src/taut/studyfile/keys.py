@@ -10,7 +10,7 @@ __all__ = ["TABLES", "VALUES", "above", "below"]
 
 VALUES: Final = (
     *("name", "command", "function", "minimize", "maximize", "subject_to", "prefer", "reference"),
-    *("config", "style", "timeout", "cwd", "seed", "retries", "warm_start"),
+    *("config", "style", "timeout", "cwd", "fresh_process", "seed", "retries", "warm_start"),
 )
 TABLES: Final[dict[str, tuple[str, ...]]] = {
     "space": (),  # the user's own names

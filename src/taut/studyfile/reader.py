@@ -18,12 +18,12 @@ from taut.studyfile.evaluation import evaluation
 from taut.studyfile.keys import TABLES, VALUES, above, below
 from taut.studyfile.lines import Lines
 from taut.studyfile.pruner import pruning
-from taut.studyfile.slurm import settings
+from taut.studyfile.slurm import settings, trial_gpus
 from taut.studyfile.syntax import load, parse
 from taut.studyfile.table import Table, plain, show
 from taut.studyfile.template import TEMPLATE
 
-__all__ = ["located", "read", "template"]
+__all__ = ["located", "read", "read_text", "template"]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _NAME_RULE = "letters, digits and . _ - are allowed, at most 100, the first a letter, a digit or _"
@@ -40,6 +40,17 @@ def read(
     Raises `InputError` with ``FILE:LINE: KEY: problem; what is allowed; the next move``, FILE as given.
     """
     text = load(path, "taut init writes a study.toml to begin with")
+    return read_text(text, path, samplers=samplers, pruners=pruners)
+
+
+def read_text(
+    text: str,
+    path: Path,
+    *,
+    samplers: Collection[str] | None = None,
+    pruners: Collection[str] | None = None,
+) -> Definition:
+    """The definition in `text` as if it stood at `path`, where nothing need be yet; see `read`."""
     data = parse(path, text)
     try:
         return _definition(Table(data), Path(os.path.abspath(path)), samplers, pruners)
@@ -237,7 +248,10 @@ def _on(top: Table) -> dict[str, dict[str, Any]]:
     table.only(TABLES["on"], above)
     places = {name: table.table(name, "workers = 4") for name in table.values}
     if local := places.get("local"):
-        local.only(("workers", "mode"), above)
+        local.only(("workers", "mode", "per_trial"), above)
+        if per_trial := local.table("per_trial", "gpus = 0.5"):
+            per_trial.only(("gpus",), above)
+            trial_gpus(per_trial)
         local.integer("workers", 1, 100_000, 4)
         local.one_of("mode", ("sequential", "batch", "async"))
     if slurm := places.get("slurm"):

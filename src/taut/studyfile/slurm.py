@@ -15,7 +15,7 @@ from taut.studyfile.keys import above
 from taut.studyfile.options import check_option
 from taut.studyfile.table import Table, show
 
-__all__ = ["line", "settings", "shell_lines"]
+__all__ = ["line", "settings", "shell_lines", "trial_gpus"]
 
 KEYS: Final = (
     *("partition", "account", "qos", "constraint", "gpus", "cpus", "memory", "time", "workers", "mode"),
@@ -51,15 +51,15 @@ def settings(values: Mapping[str, Any]) -> Settings:
         time=minutes,
         workers=None if values.get("workers") == "auto" else _workers(table),
         mode=cast(Mode, table.one_of("mode", get_args(Mode)) or "async"),
-        trial_gpus=_trial_gpus(per_trial),
+        trial_gpus=trial_gpus(per_trial),
         trial_cpus=per_trial.integer("cpus", 1, 100_000, 4),
         setup=shell_lines(table),
         extra=_extra(table, gpus),
         container=_container(table),
         python=line(table, "python", '"/home/me/env/bin/python"'),
-        snapshot=_flag(table, "snapshot", False),
+        snapshot=table.flag("snapshot", False),
         notice=_notice(table, minutes),
-        requeue=_flag(table, "requeue", True),
+        requeue=table.flag("requeue", True),
     )
     _check_slots(asked, per_trial)
     return asked
@@ -92,17 +92,6 @@ def _matching(table: Table, key: str, form: re.Pattern[str], rule: str, example:
 
 def _name(table: Table, key: str, example: str) -> str | None:
     return _matching(table, key, _NAME, "text without blanks, quotes, # and \\ is allowed", example)
-
-
-def _flag(table: Table, key: str, default: bool) -> bool:
-    value = table.values.get(key, default)
-    if not isinstance(value, bool):
-        raise table.error(
-            f"{show(value)} is not allowed; true and false are allowed; "
-            f"write, for instance, {key} = {show(not default)}",
-            key,
-        )
-    return value
 
 
 def _workers(table: Table) -> int | None:
@@ -235,7 +224,8 @@ def _per_trial(table: Table) -> Table:
     return per_trial
 
 
-def _trial_gpus(per_trial: Table) -> float | None:
+def trial_gpus(per_trial: Table) -> float | None:
+    """GPUs of each trial: whole ones, or a part of one."""
     value = per_trial.positive("gpus", "1")
     if value is not None and not (0.01 <= value <= 1 or value.is_integer()):
         raise per_trial.error(

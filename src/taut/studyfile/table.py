@@ -90,6 +90,16 @@ class Table:
             raise self.error(f"{show(value)} is not above 0 and finite; {allowed}", key)
         return float(value)
 
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.values.get(key, default)
+        if not isinstance(value, bool):
+            raise self.error(
+                f"{show(value)} is not allowed; true and false are allowed; "
+                f"write, for instance, {key} = {show(not default)}",
+                key,
+            )
+        return value
+
     def one_of(self, key: str, names: Iterable[str]) -> str | None:
         value = self.values.get(key)
         allowed = list(names)
