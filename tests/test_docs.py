@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -43,6 +44,9 @@ def blocks(page: Path, language: str) -> list[str]:
 def test_python_blocks_run_in_order(page: Path, tmp_path: Path) -> None:
     code = "\n".join(blocks(page, "python"))
     assert "import taut" in code
+    for needed in ("torch", "transformers", "peft"):  # which run-tests may have been unable to install
+        if re.search(rf"^(?:import|from) {needed}\b", code, flags=re.M) and not find_spec(needed):
+            pytest.skip(f"{needed} is not installed")
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

@@ -26,7 +26,7 @@ from taut.log import LogWriter
 from taut.machine import Answer
 
 FILES = ["directory", "exclusive files", "symbolic links", "hard links", "appends", "syncs", "clock"]
-MACHINE = ["Python", "taut", "cores", "memory", "open files", "HyperQueue", "GPU", "Slurm"]
+MACHINE = ["Python", "taut", "cores", "memory", "open files", "meters", "HyperQueue", "GPU", "Slurm"]
 MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0
 tmpfs /tmp tmpfs rw 0 0

@@ -49,7 +49,7 @@ def listing(directory: Path) -> list[tuple[str, int, int]]:
 
 NAMES = "letters, digits and . _ - are allowed, at most 100, the first a letter, a digit or _"
 TOP_KEYS = (
-    "name, command, function, minimize, maximize, subject_to, prefer, reference, config, style, timeout, cwd, seed, retries, warm_start, "
+    "name, command, function, minimize, maximize, subject_to, prefer, reference, config, style, timeout, cwd, fresh_process, seed, retries, warm_start, "
     "space, budget, sampler, pruner, results, on are allowed"
 )
 PATTERN = (
@@ -290,7 +290,7 @@ WRONG: list[tuple[str, str]] = [
     ),
     (
         f"style = '--k:v'\n{GOOD}",
-        '1: style: "--k:v" is unknown; "--k v", "--k=v", "k=v", "a.b=v" are allowed; did you mean \'--k=v\'?',
+        '1: style: "--k:v" is unknown; "--k v", "--k=v", "k=v", "a.b=v", "++a.b=v" are allowed; did you mean \'--k=v\'?',
     ),
     (
         f"{MINIMIZE}\nstyle = 'k=v'\ncommand = 'x {{lr}}'\n{SPACE}\n",

@@ -11,6 +11,7 @@ import taut
 
 COMMANDS = [
     "init",
+    "catalogue",
     "run",
     "plan",
     "worker",
@@ -39,6 +40,7 @@ Options:
 
 Commands:
   init       Write a commented study.toml to start from.
+  catalogue  What could be tuned: ranges, names in libraries, sources.
   run        Run a study to its end, or go on with one.
   plan       How large its jobs should be, and what to expect of them.
   worker     One more worker for a study; start as many as you like.
@@ -48,7 +50,7 @@ Commands:
   trials     All trials, one line for each.
   report     Write a study as one HTML page, with figures and costs.
   verify     Derive every suggestion again, and check every record.
-  export     Write the trials as CSV, Parquet or SQLite, or for Optuna.
+  export     Write the trials as a table, or for Optuna or trackers.
   import     Read a study of Optuna.
   dashboard  Show the live study in optuna-dashboard.
   doctor     What this machine and file system can do for a study.

@@ -311,7 +311,7 @@ WRONG = [
     Wrong(
         "run study.toml",
         "taut: study.toml:3: minimise: unknown key of a study; name, command, function, "
-        "minimize, maximize, subject_to, prefer, reference, config, style, timeout, cwd, seed, retries, "
+        "minimize, maximize, subject_to, prefer, reference, config, style, timeout, cwd, fresh_process, seed, retries, "
         "warm_start, space, budget, sampler, pruner, results, on are allowed; did you mean 'minimize'?",
         (("minimize", "minimise"),),
     ),

@@ -20,6 +20,7 @@ __all__ = ["main"]
 # name -> (module, one line for `taut --help`)
 _COMMANDS = {
     "init": ("create", "Write a commented study.toml to start from."),
+    "catalogue": ("catalogue", "What could be tuned: ranges, names in libraries, sources."),
     "run": ("run", "Run a study to its end, or go on with one."),
     "plan": ("plan", "How large its jobs should be, and what to expect of them."),
     "worker": ("work", "One more worker for a study; start as many as you like."),
@@ -29,7 +30,7 @@ _COMMANDS = {
     "trials": ("show", "All trials, one line for each."),
     "report": ("report", "Write a study as one HTML page, with figures and costs."),
     "verify": ("check", "Derive every suggestion again, and check every record."),
-    "export": ("check", "Write the trials as CSV, Parquet or SQLite, or for Optuna."),
+    "export": ("check", "Write the trials as a table, or for Optuna or trackers."),
     "import": ("importing", "Read a study of Optuna."),
     "dashboard": ("dashboard", "Show the live study in optuna-dashboard."),
     "doctor": ("check", "What this machine and file system can do for a study."),
