@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -31,12 +32,18 @@ APART = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say of each test with which others it stays."""
-    for item in items:
-        place = item.path.relative_to(Path(__file__).parent)
-        if place.parts[0] not in APART:
-            item.add_marker(pytest.mark.xdist_group("cluster" if place.parts[0] in CLUSTER else str(place)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Who hands out tests when they run in several processes."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPlace(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            folder = Path(file).relative_to("tests").parts[0]
+            return nodeid if folder in APART else "cluster" if folder in CLUSTER else file
+
+    return ByPlace(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -796,6 +796,21 @@ def test_how_an_objective_ends(workers: int) -> None:
     assert "executors" not in error  # our own frames tell the user nothing
 
 
+def test_sigterm_ends_the_run_and_gives_the_trial_back(tmp_path: Path) -> None:
+    def train(trial: taut.Trial) -> float:
+        if trial.number:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        return 1.0
+
+    study = fresh(tmp_path / "study")
+    with pytest.raises(SystemExit) as ended:
+        study.run(train, trials=4)
+    assert ended.value.code == 143
+    assert states(study) == ["complete", "waiting"] and study.trials[1].error == "it was interrupted"
+    assert states(study.run(lambda trial: 1.0, trials=2)) == ["complete"] * 2
+
+
 def test_an_objective_may_look_at_its_study(where: Path | None) -> None:
     study = fresh(where)
 

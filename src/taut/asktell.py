@@ -12,7 +12,7 @@ from taut.errors import InputError, StudyError
 from taut.executors.places import devices, of_job
 from taut.metrics.meters.around import Around
 from taut.metrics.meters.lacking import unmeasured
-from taut.readings import READINGS
+from taut.readings import READINGS, WALL
 from taut.reaper import Reaper
 from taut.store import Store
 from taut.trial import Trial, own_copy
@@ -112,10 +112,11 @@ class AskTell:
                 constraints, whole = list(live.constraints), error is None
                 self._store.discovery.settle(number, attempt, live.wishes, constraints, whole)
             told = {**arrived(self._store.snapshot, number, attempt), **noted, **metrics}
-            used = self._used(number, attempt)
+            used = self.used(number, attempt)
+            why = error
             if error is None and not pruned:
-                self._check_measured(number, {*told, *used})
-            judged = verdict(self._store.must, told, error, pruned, used)
+                why = self._unmeasured(number, attempt, {*told, *used})
+            judged = verdict(self._store.must, told, why, pruned, used, self._store.snapshot.theirs)
             ended[number] = Ended(number, attempt, judged, aimed, used=used)
         if ended:
             self._store.finish(list(ended.values()))
@@ -134,7 +135,7 @@ class AskTell:
         """Free what the last trial has left in this process; what could not be freed (see `OwnProcess`)."""
         return {} if self._around is None else self._around.clean()
 
-    def _used(self, number: int, attempt: int) -> dict[str, float]:
+    def used(self, number: int, attempt: int) -> dict[str, float]:
         """What meters have read of an attempt that has ended."""
         if self._around is None or self._measured != (number, attempt):
             return {}
@@ -158,15 +159,23 @@ class AskTell:
             raise InputError(f"there is no trial {number}; {len(snapshot.known)} were started", ("trial",))
         return number, trial.attempt if isinstance(trial, Trial) else int(snapshot.attempt[number])
 
-    def _check_measured(self, number: int, there: set[str]) -> None:
-        """Raise `InputError` for a trial without what a meter was to read, which nothing but a machine can add."""
-        if not any(name in READINGS for name in self._store.must):
-            return
-        problem = unmeasured(self._store.must, there, gpus=bool(of_job(1)[0].gpus))
-        if problem is None:
-            return
-        if self._around is None:
-            name = next(name for name in self._store.must if name in READINGS and name not in there)
+    def _unmeasured(self, number: int, attempt: int, there: set[str]) -> str | None:
+        """Why a trial that was measured has failed all the same, since what a meter was to read of it is not there.
+
+        Raises `InputError` where that is missing of every trial, and nothing but a machine, or who asked for the trial, can add it.
+        """
+        theirs = self._store.snapshot.theirs
+        asked = [name for name in self._store.must if name in READINGS and name not in (*theirs, WALL)]
+        if not asked:
+            return None
+        lack = unmeasured(asked, there, gpus=bool(of_job(1)[0].gpus))
+        if lack is None:
+            return None
+        problem, ours = lack.why, self._measured == (number, attempt)
+        if ours and not lack.never:
+            return problem
+        if not ours:
+            name = next(name for name in asked if name not in there)
             problem = (
                 f"{name} is not measured of trials that were asked for, since only you know what they took; tell it, "
                 f"study.tell({number}, {name}=...), or have them measured by study.run or study.work"
@@ -190,7 +199,7 @@ class AskTell:
         with self._store.lock:
             if trial.told or trial.paused or self.told(trial.number, trial.attempt):
                 raise InputError(f"trial {trial.number} has ended; it cannot be paused", ("trial",))
-            self._store.handback.pause(trial.number, trial.attempt, self._used(trial.number, trial.attempt))
+            self._store.handback.pause(trial.number, trial.attempt, self.used(trial.number, trial.attempt))
             trial.paused = True
 
     def tell(self, trial: Trial, values: Mapping[str, float]) -> None:

@@ -7,6 +7,7 @@ the one that it began with (`opening.py`), and another one makes another study, 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,12 @@ NAMES: Final = (
     *("model_id", "model", "pretrained_model"),
 )
 """Flags and keys that name a base model, the clearest first."""
+
+_LOCAL: Final = ("/", ".", "~")
+_OF_ANY: Final = re.compile(
+    r"(final|best|last|latest|model|output|outputs|out|merged|adapter|weights|hf|ckpt|checkpoint|step|epoch|iter)"
+    r"([-_](model|dir|checkpoint|adapter|weights|merged|\d+))*|\d+|\.+"
+)
 
 
 def in_words(words: Sequence[str]) -> str | None:
@@ -73,10 +80,30 @@ def in_file(path: Path) -> str | None:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two names mean one model: a directory may have moved, and may hold what the Hub has under that name."""
-    if one.startswith(("/", ".", "~")) or other.startswith(("/", ".", "~")):
-        return one.rstrip("/").rpartition("/")[2] == other.rstrip("/").rpartition("/")[2]
-    return one == other
+    """Whether two names mean one model: equal texts, one place, or a directory that has moved.
+
+    One that has moved keeps its own name and the one above, which may be the Hub's (``org/name``), and its config.json where
+    both are there. Names such as ``checkpoint-500`` say nothing: every training has them.
+    """
+    if one == other:
+        return True
+    if not (one.startswith(_LOCAL) or other.startswith(_LOCAL)):
+        return False
+    places = [Path(each).expanduser() for each in (one, other)]
+    if os.path.realpath(places[0]) == os.path.realpath(places[1]):
+        return True
+    ends = [place.parts[-2:] for place in places]
+    if ends[0] != ends[1] or len(ends[0]) < 2 or _OF_ANY.fullmatch(ends[0][-1].lower()):
+        return False
+    configs = [text for place in places if (text := _bytes(place / "config.json")) is not None]
+    return len(set(configs)) < 2
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _clearest(found: Mapping[str, str]) -> str | None:

@@ -15,6 +15,7 @@ import msgspec
 from taut.errors import InputError
 from taut.fidelity import Fidelity
 from taut.preference import Preference, named
+from taut.readings import GPU_LEFT
 from taut.space import Space
 from taut.space.expression import Expression
 
@@ -183,6 +184,7 @@ class Definition(msgspec.Struct, frozen=True):
                     f"{objective.metric!r} is not a metric's name; use letters, digits and _: eval_loss",
                     ("minimize" if objective.minimize else "maximize",),
                 )
+            _check_asked(objective.metric, "minimize" if objective.minimize else "maximize")
             if objective.metric == "step":
                 raise InputError('"step" counts the steps of a trial and cannot be a metric; rename it')
             if objective.metric in seen:
@@ -190,6 +192,8 @@ class Definition(msgspec.Struct, frozen=True):
             seen.add(objective.metric)
         for text in self.subject_to:
             _check_condition(text, "subject_to")
+            for name in Expression.parse(text).names:
+                _check_asked(name, "subject_to")
         metrics = [objective.metric for objective in self.objectives]
         try:
             if self.prefer is not None:
@@ -227,6 +231,14 @@ class Definition(msgspec.Struct, frozen=True):
 def reference_form(metrics: Sequence[str]) -> str:
     """How a study's reference is written, as an example."""
     return f"reference = {{ {', '.join(f'{metric} = 4.0' for metric in metrics)} }}"
+
+
+def _check_asked(name: str, key: str) -> None:
+    if name == GPU_LEFT:  # the first trial of a process has none, and no trial has it when it is judged
+        raise InputError(
+            f"{name} tells of the process that trials share, and not of a trial; ask for peak_gpu_memory_gb",
+            (key,),
+        )
 
 
 def _check_condition(text: str, *at: str) -> None:

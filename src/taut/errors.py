@@ -4,6 +4,7 @@
     |- InputError             wrong usage or input: nothing was written; exit 2
     |- StudyError             the study cannot go on as it stands; exit 1
        |- LogError            a log cannot be written or read
+    Interrupted               no error: the program was asked to end, and ends with 128 + the signal's number
 
 Every message names the value, where it stands, what is allowed and the next move.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "LogError", "StudyError", "TautError", "nearest"]
+__all__ = ["InputError", "Interrupted", "LogError", "StudyError", "TautError", "nearest"]
 
 
 class TautError(Exception):
@@ -51,6 +52,10 @@ class StudyError(TautError):
 
 class LogError(StudyError):
     """A log cannot be written or read."""
+
+
+class Interrupted(SystemExit):
+    """The program was asked to end, by SIGTERM say. Unlike the SystemExit of an objective it says nothing of the trial."""
 
 
 def nearest(name: object, names: Iterable[object]) -> str:

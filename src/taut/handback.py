@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,6 +13,7 @@ from taut.clock import Clock
 from taut.duration import in_words
 from taut.endings import Ended
 from taut.events import Event, Released
+from taut.readings import Readings
 from taut.referee import Referee
 from taut.snapshot import Snapshot
 from taut.trial import State
@@ -21,7 +22,8 @@ from taut.walltime import Walltime
 
 __all__ = ["Handback"]
 
-Used = dict[str, float] | None
+Used = Mapping[tuple[int, int], Readings]
+"""What meters read of attempts, by trial and attempt; of some of them, or of more."""
 
 
 class Desk(Protocol):
@@ -43,15 +45,18 @@ class Handback:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def release(self, attempts: Sequence[tuple[int, int]], why: str, blame: bool, used: Used = None) -> None:
-        """Give trials back that ran here. blame: whether they may be the reason. used: what meters read of one that ran alone."""
-        self._write([self._end(n, a, why, blame, used) for n, a in self._mine(attempts)])
+    def release(
+        self, attempts: Sequence[tuple[int, int]], why: str, blame: bool, used: Used | None = None
+    ) -> None:
+        """Give trials back that ran here. blame: whether they may be the reason."""
+        used = used or {}
+        self._write([self._end(n, a, why, blame, used.get((n, a))) for n, a in self._mine(attempts)])
 
     def withdraw(self, number: int, attempt: int, why: str) -> None:
         """Give an attempt back that was claimed here and never began."""
         self._write([self._end(number, attempt, why, blame=False)])
 
-    def pause(self, number: int, attempt: int, used: Used = None) -> None:
+    def pause(self, number: int, attempt: int, used: dict[str, float] | None = None) -> None:
         """Give a trial back that has saved itself and goes on from there."""
         desk = self._desk
         if desk.referee.ends_early(number, attempt):  # it does what its pruner wants, in other words
@@ -65,7 +70,7 @@ class Handback:
         ended = [self._end(n, a, why, False, used) for n, a in mine]
         self._write([msgspec.structs.replace(event, kept=True) for event in ended])
 
-    def cut_short(self, attempts: Sequence[tuple[int, int]]) -> None:
+    def cut_short(self, attempts: Sequence[tuple[int, int]], used: Used | None = None) -> None:
         """Give trials back that have to be ended because this worker leaves, and did not save themselves.
 
         Where nearly all of the job's time was too short the trial may be the reason, since it may be longer than any
@@ -74,7 +79,13 @@ class Handback:
         walltime = self._desk.walltime
         mine, late = self._mine(attempts), walltime.late
         why = walltime.leaving() or "its worker had to leave"
-        self._write([self._out_of_time(n, a) if late else self._end(n, a, why, False) for n, a in mine])
+        read = {(n, a): (used or {}).get((n, a)) for n, a in mine}
+        self._write(
+            [
+                self._out_of_time(n, a, read[n, a]) if late else self._end(n, a, why, False, read[n, a])
+                for n, a in mine
+            ]
+        )
 
     def had(self, n: int) -> float:
         """Seconds that the highest attempt of trial `n` has run by now; NaN before the first."""
@@ -90,17 +101,17 @@ class Handback:
         snapshot, states = self._desk.snapshot, (State.RUNNING, *also)
         return [(n, a) for n, a in attempts if snapshot.attempt[n] == a and snapshot.state[n] in states]
 
-    def _end(self, n: int, a: int, why: str, blame: bool, used: Used = None) -> Released:
+    def _end(self, n: int, a: int, why: str, blame: bool, used: Readings | None = None) -> Released:
         had = self.had(n)
         ran = msgspec.UNSET if math.isnan(had) else had
-        read = used or msgspec.UNSET
+        read = dict(used) if used else msgspec.UNSET
         return Released(n=n, a=a, why=why, blame=blame, t=self._desk.clock.now(), had=ran, u=read)
 
-    def _out_of_time(self, n: int, a: int) -> Released:
+    def _out_of_time(self, n: int, a: int, used: Readings | None) -> Released:
         had = self.had(n)
         why = f"the job's time was over after {in_words(had)} of this trial"
         blame = had >= self._desk.walltime.whole
-        return msgspec.structs.replace(self._end(n, a, why, blame), short=True)
+        return msgspec.structs.replace(self._end(n, a, why, blame, used), short=True)
 
     def _write(self, events: Sequence[Released]) -> None:
         if events:

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from taut import allocation
+from taut.errors import Interrupted
 from taut.walltime import Walltime
 
 __all__ = ["Interrupts"]
@@ -21,7 +22,7 @@ _MORE = 2.0  # seconds beyond the grace in which a worker may leave by itself
 class Interrupts:
     """Notes whether the program was asked to stop, and lets the request do what it does.
 
-    Ctrl-C raises KeyboardInterrupt, as ever. SIGTERM (a job's end, a preemption) raises SystemExit, where
+    Ctrl-C raises KeyboardInterrupt, as ever. SIGTERM (a job's end, a preemption) raises `Interrupted`, a SystemExit, where
     it would else end the program without a word: what runs can then be given back, and nobody takes an
     interruption for the trial's fault. Handlers that the user has set stay as they are.
 
@@ -29,7 +30,7 @@ class Interrupts:
     only when the grace is over that the queue gives. A thread watches the clock, so that the end of the job is noticed
     while the objective keeps the program busy.
 
-    end: what raises instead of SystemExit, for programs that end in their own way; it then takes the place of
+    end: what raises instead of Interrupted, for programs that end in their own way; it then takes the place of
     handlers that are there.
     """
 
@@ -88,7 +89,7 @@ class Interrupts:
             self.seen = True
             if self._end is not None:
                 self._end()
-            raise SystemExit(128 + number)
+            raise Interrupted(128 + number)
         else:
             self.seen = True
             raise KeyboardInterrupt

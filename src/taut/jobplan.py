@@ -81,7 +81,8 @@ def plan(
     asked for the study's jobs: whoever has begun it meanwhile then keeps us from submitting another. lean: whether
     the successor asks for one CPU alone; some partitions take no such job. queue: what is known of its waits; None plans nothing. now: seconds since the epoch.
 
-    Raises `InputError` where a job like these can never start, or does not fit into the GPU-hours that are left.
+    Raises `InputError` where a job like these can never start, cannot carry a trial, or does not fit into the GPU-hours that are left. Only where the study
+    says itself how long its jobs are is that a note, and they go as they are.
     """
     # Much to load, for those who only ask what was submitted.
     from taut.queue.choice import applied, choose
@@ -92,18 +93,19 @@ def plan(
     settings = settings_of(definition)
     if definition.budget.gpu_hours is not None:
         settings = msgspec.structs.replace(settings, requeue=False)  # a second life would be paid for twice
-    opened = settings.time is None and settings.mode != "batch"
+    open_time = settings.time is None
     begins = pilot(definition, snapshot, settings, rounds.all())
-    small = begins is not None
     chosen, notes, paid = None, list[str](), math.inf
+    if lives is not None:
+        paid = _left(definition, settings, rounds, lives)
     if queue is not None and lives is not None:
-        paid = _left(definition, rounds, lives)
         try:
             chosen = choose(definition, snapshot, settings, site, lives, queue, now, paid)
         except InputError as error:
+            if open_time:
+                raise  # no time of ours would do
             notes.append(f"not planned: {error}")
-            small = small or opened
-        if opened and not bounded(definition.budget):
+        if open_time and settings.mode != "batch" and not bounded(definition.budget):
             notes.append("not planned: a plan needs an end; add [budget] trials = 100, gpu_hours or hours")
     if chosen is not None:
         notes += [line.strip() for line in too_short(chosen)]
@@ -117,12 +119,15 @@ def plan(
     workers = 1 if settings.mode == "sequential" else int(min(wanted, jobs))
     batch = settings.mode == "batch"
     several = _REST * workers if chosen is None else max(math.ceil(_SPARE * chosen.best.jobs), workers)
-    tasks = workers if batch or small else int(min(jobs, several))
+    tasks = workers if batch or begins else int(min(jobs, several))
     batches = int(min(math.ceil(jobs / tasks) if jobs < math.inf else _AHEAD, _AHEAD)) if batch else 1
     checked = limits.check(Request.of(settings, tasks * batches, workers), site)
-    if small and settings.time is None:
-        settings = _short_enough(settings, begins, checked, site, paid / tasks)
-        checked = limits.check(Request.of(settings, tasks * batches, workers), site)
+    if begins and settings.time is None:
+        begins, minutes = _short_enough(
+            begins, settings, checked, site, paid, lean and _takes(_lean(settings), site)
+        )
+        settings, workers, tasks = msgspec.structs.replace(settings, time=minutes), begins.jobs, begins.jobs
+        checked = limits.check(Request.of(settings, tasks, workers), site)
     notes += _notes(settings, checked)
     if not checked.tasks and lives is not None:
         raise _full(checked)
@@ -160,23 +165,44 @@ def plan(
 
 
 def _short_enough(
-    settings: Settings, begins: Pilot | None, checked: Checked, site: Site, paid: float
-) -> Settings:
-    """Jobs whose time nobody has said: the partition's own, if that is short enough for a pilot, and is paid for (GPU-hours of each)."""
+    begins: Pilot, settings: Settings, checked: Checked, site: Site, paid: float, lean: bool
+) -> tuple[Pilot, int]:
+    """A pilot and the minutes of its jobs, which nobody has said: the partition's own, if these are few enough. paid: GPU-hours that are left; where they do
+    not pay for all, there are fewer jobs first, and then one that is shorter. lean: whether the successor needs none of them.
+
+    Raises `InputError` where that is shorter than a job that was too short.
+    """
     from taut.queue.account import longest
 
-    minutes = math.inf if checked.minutes is None else checked.minutes
-    if begins is not None and begins.minutes is not None:
-        minutes = begins.within(minutes, longest(settings, site))
-    if settings.gpus:
-        minutes = max(min(minutes, 60 * paid // settings.gpus), 1)
-    return settings if math.isinf(minutes) else msgspec.structs.replace(settings, time=int(minutes))
+    usual = math.inf if checked.minutes is None else checked.minutes
+    minutes = begins.within(usual, longest(settings, site))
+    if not settings.gpus or math.isinf(paid):
+        return begins, int(minutes)
+    pays = max(60 * paid // settings.gpus, 0)
+    if not lean:
+        pays -= min(_FOLLOW, pays // 2)
+    minutes = min(minutes, pays)
+    if minutes < max(begins.least, 1):
+        why = f", and jobs of {begins.least} min were too short for a trial" if begins.least else ""
+        raise InputError(
+            f"{max(paid, 0.0):.2f} GPU-hours are left: they pay for one job of {pays:.0f} min{why}; "
+            "raise the budget (--gpu-hours), or have trials checkpoint",
+            ("budget", "gpu_hours"),
+        )
+    return begins.of(int(min(begins.jobs, pays // minutes))), int(minutes)
 
 
-def _left(definition: Definition, rounds: Rounds, lives: Sequence[Life]) -> float:
+def _left(definition: Definition, settings: Settings, rounds: Rounds, lives: Sequence[Life]) -> float:
     """GPU-hours that are not spent or reserved; infinite without such a budget."""
     budget = definition.budget.gpu_hours
-    return math.inf if budget is None else budget - ledger.reserved(entries(rounds), lives).gpu
+    if budget is None:
+        return math.inf
+    if not settings.gpus:
+        raise InputError(
+            "gpu_hours is the budget, and the jobs ask for no GPU; write gpus = 1 in [on.slurm], or use trials or hours",
+            ("budget", "gpu_hours"),
+        )
+    return budget - ledger.reserved(entries(rounds), lives).gpu
 
 
 def _full(checked: Checked) -> InputError:
@@ -225,11 +251,6 @@ def _affordable(
     budget = definition.budget.gpu_hours
     if budget is None:
         return math.inf
-    if not settings.gpus:
-        raise InputError(
-            "gpu_hours is the budget, and the jobs ask for no GPU; write gpus = 1 in [on.slurm], or use trials or hours",
-            ("budget", "gpu_hours"),
-        )
     if settings.time is None:
         raise InputError(
             'a budget of gpu_hours needs jobs of a known length; write, for instance, time = "2h"',

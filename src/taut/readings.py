@@ -16,10 +16,13 @@ Readings = Mapping[str, float]
 
 
 class Reading(NamedTuple):
-    """over: what several attempts of one trial come to: all added, the most of them, or their mean by how long they ran."""
+    """over: what several attempts of one trial come to: all added, the most of them, or their mean by how long they ran.
+
+    `sum` is absent where an attempt was not measured; in `rate` that one counts as the others do, by its seconds.
+    """
 
     what: str
-    over: Literal["sum", "most", "mean"]
+    over: Literal["sum", "rate", "most", "mean"]
 
 
 WALL: Final = "wall_seconds"
@@ -30,7 +33,7 @@ READINGS: Final[Mapping[str, Reading]] = {
     "cpu_seconds": Reading("seconds of processor time, children included", "sum"),
     "peak_memory_gb": Reading("the most memory of its processes at one moment, in 1e9 bytes", "most"),
     "peak_gpu_memory_gb": Reading("the most memory on any one GPU, in 1e9 bytes", "most"),
-    "gpu_hours": Reading("GPUs that it had, times hours", "sum"),
+    "gpu_hours": Reading("GPUs that it had, times hours", "rate"),
     "gpu_utilisation": Reading("part of the time in which its GPUs were at work, 0 to 1", "mean"),
     "gpu_energy_joules": Reading("what its GPUs took", "sum"),
     "cpu_energy_joules": Reading("what the machine's processors took meanwhile", "sum"),
@@ -41,8 +44,9 @@ READINGS: Final[Mapping[str, Reading]] = {
 
 
 def together(attempts: Sequence[tuple[float, Readings]]) -> dict[str, float]:
-    """What several attempts come to, as far as each was measured: of each its seconds and its readings."""
+    """What several attempts come to: of each its seconds and its readings."""
     found: dict[str, float] = {}
+    whole = sum(seconds for seconds, _ in attempts)
     for name, reading in READINGS.items():
         known = [(seconds, readings[name]) for seconds, readings in attempts if name in readings]
         if not known:
@@ -50,9 +54,11 @@ def together(attempts: Sequence[tuple[float, Readings]]) -> dict[str, float]:
         values, weight = [value for _, value in known], sum(seconds for seconds, _ in known)
         if reading.over == "most":
             found[name] = max(values)
-        elif reading.over == "sum":
+        elif len(known) == len(attempts) and reading.over in ("sum", "rate"):
             found[name] = sum(values)
-        else:
+        elif reading.over == "rate" and weight:
+            found[name] = sum(values) * whole / weight
+        elif reading.over == "mean":
             found[name] = (
                 sum(s * value for s, value in known) / weight if weight else sum(values) / len(values)
             )

@@ -71,6 +71,7 @@ class Snapshot:
     settled: the trials whose parameters turned out otherwise than they were suggested, in the order in which that was seen.
     planned: what was expected of jobs that were submitted.
     recall: what to call for the content of an earlier study, by its digest.
+    theirs: names of readings that any attempt has told itself. From then on the name is the trials' own, and no meter stands in for it.
     writers: who writes, by writer. closed: writers that ended in good order and will not write again.
     """
 
@@ -100,6 +101,7 @@ class Snapshot:
         self._fresh_params: dict[int, dict[str, Any]] = {}
         self._outcomes = Outcomes()
         self._used = Used(self._together)
+        self.theirs: set[str] = set()
         self._named = _named(definition)
         self.curves = Curves()
         self.goals: dict[int, tuple[int, float]] = {}
@@ -244,6 +246,8 @@ class Snapshot:
         n = event.n
         if n >= self.size:
             self._grow(n + 1)
+        if not READINGS.keys().isdisjoint(event.y):  # before anything that depends on what was read first
+            self._claim_names(event.y.keys() & READINGS.keys())
         if event.a < self._attempt[n]:
             return
         # An attempt ends once; should two writers tell it all the same, what was told first counts.
@@ -277,6 +281,12 @@ class Snapshot:
         counts[state[n]] -= 1
         counts[reached] += 1
         state[n] = reached
+
+    def _claim_names(self, names: set[str]) -> None:
+        """Trials tell these metrics themselves."""
+        if not names <= self.theirs:
+            self.theirs |= names
+            self.retold += 1  # what was measured of earlier ones does not count any more
 
     def _on_judged(self, writer: int, event: Judged) -> None:
         known = self.judged.get(event.n)
@@ -378,7 +388,7 @@ class Snapshot:
     def value(self, n: int, metric: str) -> float:
         """`values` of one trial."""
         told = self._outcomes.of(n, metric)
-        if told != told and metric in READINGS:
+        if told != told and metric in READINGS and metric not in self.theirs:
             return self._used.of(n, metric, self._finished[n] - self._started[n] if metric == WALL else None)
         return told
 
@@ -416,7 +426,16 @@ class Snapshot:
     def values(self, metric: str) -> FloatArray:
         """(size,) the metric of each finished trial, as it told it, or else as it was measured; NaN where it has none."""
         told = self._outcomes.column(metric, self.size)
-        return np.where(np.isnan(told), self.measured(metric), told) if metric in READINGS else told
+        if metric not in READINGS or metric in self.theirs:
+            return told
+        return np.where(np.isnan(told), self.measured(metric), told)
+
+    def _shown(self, metric: str) -> FloatArray:
+        """(size,) as `values`; of a trial that failed, only what it told."""
+        found = self.values(metric)
+        if metric not in READINGS or not self.counts[State.FAILED]:
+            return found
+        return np.where(self.state == State.FAILED, self._outcomes.column(metric, self.size), found)
 
     def measured(self, name: str) -> FloatArray:
         """(size,) what a meter has read of each finished trial, over all its attempts; NaN where it has not."""
@@ -513,7 +532,7 @@ class Snapshot:
             params = [self.params(n) or {} for n in rows.tolist()]
         else:
             params = self.space.params(self.codes[rows])
-        metrics = [(name, self.values(name)[rows].tolist()) for name in self.metrics]
+        metrics = [(name, self._shown(name)[rows].tolist()) for name in self.metrics]
         meters = [(name, self.measured(name)[rows].tolist()) for name in self.meters]
         finished = self.finished[rows].tolist()
         return [

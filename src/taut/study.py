@@ -31,9 +31,10 @@ from taut.metrics.knee import knee
 from taut.metrics.meters import lacking
 from taut.metrics.pareto import Front, best_first, reference_of, volume
 from taut.opening import open_store
+from taut.readings import READINGS
 from taut.samplers.base import unheard
 from taut.snapshot import Snapshot
-from taut.space import Space
+from taut.space import Expression, Space
 from taut.trial import State, Trial, TrialRecord
 from taut.warm import work
 from taut.worker import Mode, Worker
@@ -365,7 +366,11 @@ class Study:
         places = of_job(workers)
         if workers == 1 and not fresh:
             report, stops = self.store.report, self.store.referee.stops
-            return InlineExecutor(objective, with_trial, main, report, stops, devices(places)[0])
+            until = self.definition.budget.until
+            asked = [*self.store.must, str(self.definition.sampler.options.get("cost"))]
+            asked += Expression.parse(until).names if until is not None else ()
+            thrifty = not any(name in READINGS for name in asked)
+            return InlineExecutor(objective, with_trial, main, report, stops, devices(places)[0], thrifty)
         from taut.executors.pool import PoolExecutor
 
         return PoolExecutor(

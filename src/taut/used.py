@@ -5,7 +5,6 @@ As in `outcomes.py`, what is told is moved into columns only when somebody looks
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -24,6 +23,7 @@ class Used:
         self._together = together
         self._plain = Outcomes()  # of the attempt that a trial ended with
         self._total = Outcomes()  # of trials that had others before
+        self._several: set[int] = set()  # those trials; what is missing of them together, they do not have
         self._stale: set[int] = set()
 
     def tell(self, n: int, readings: dict[str, float]) -> None:
@@ -47,19 +47,26 @@ class Used:
         """(size,) a reading of each trial; NaN where it has none. plain: of the attempts that trials ended with, where nobody told it."""
         self._settle()
         own = self._plain.column(name, size) if plain is None else plain
-        total = self._total.column(name, size)
-        return np.where(np.isnan(total), own, total)
+        if self._several:
+            rows = np.fromiter(self._several, np.int64, len(self._several))
+            own = own.copy()
+            own[rows] = self._total.column(name, size)[rows]
+        return own
 
     def of(self, n: int, name: str, plain: float | None = None) -> float:
         """A reading of one trial; NaN where it has none."""
         self._settle()
-        total = self._total.of(n, name)
-        if not math.isnan(total):
-            return total
+        if n in self._several:
+            return self._total.of(n, name)
         return self._plain.of(n, name) if plain is None else plain
 
     def _settle(self) -> None:
         if self._stale:
             for n in self._stale:
-                self._total.fresh[n] = dict(self._together(n))
+                found = self._together(n)
+                self._total.fresh[n] = {**found}
+                if found:
+                    self._several.add(n)
+                else:
+                    self._several.discard(n)
             self._stale.clear()

@@ -37,8 +37,10 @@ def verdict(
     error: str | None = None,
     pruned: bool = False,
     measured: Collection[str] = (),
+    theirs: Collection[str] = (),
 ) -> Verdict:
     """Judge an evaluation that brought `values` and, if it went wrong, `error`. measured: what meters have read of it.
+    theirs: names of readings that trials of this study tell themselves, so that no meter stands in for them.
 
     A trial is complete if every metric in `must` is there and finite, or was measured. It is never taken for good
     because of a number that is not one: NaN, an infinity or nothing is a failure that says so.
@@ -52,7 +54,7 @@ def verdict(
     if pruned:
         return Verdict("pruned", kept, None)
     for name in must:
-        if name not in found and (name in measured or name == WALL):
+        if name not in found and name not in theirs and (name in measured or name == WALL):
             continue
         if name not in found:
             got = f"it returned {', '.join(sorted(found))}" if found else "it returned no metric at all"

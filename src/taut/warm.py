@@ -54,15 +54,15 @@ def work(store: Store, desk: AskTell, batch: int) -> Iterator[Trial]:
                 yield trial
             except BaseException:
                 open_ = not trial.paused and not desk.told(trial.number, trial.attempt)
+                attempt = trial.number, trial.attempt
+                used = {attempt: desk.used(*attempt)} if open_ else {}
                 if open_ and walltime.leaving():
                     with store.lock:
-                        store.handback.cut_short([(trial.number, trial.attempt)])
+                        store.handback.cut_short([attempt], used)
                 elif open_:
                     why = "it was interrupted" if interrupts.seen else "its loop was left before it was told"
                     with store.lock:
-                        store.handback.release(
-                            [(trial.number, trial.attempt)], why, blame=not interrupts.seen
-                        )
+                        store.handback.release([attempt], why, blame=not interrupts.seen, used=used)
                 raise
             if not trial.paused and not desk.told(trial.number, trial.attempt):
                 trial.tell(**trial.last)

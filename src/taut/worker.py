@@ -74,6 +74,7 @@ class Worker:
         self._reaper = Reaper(store)
         self._stopping = False
         self._leaks = Leaks()
+        self._lack: str | None = None  # why no trial can be judged on this machine
         self.idle = False
 
     def run(self) -> str:
@@ -172,7 +173,8 @@ class Worker:
                 stop = self.store.referee.stops(message.number, message.attempt)
                 self.executor.answer(message.number, message.attempt, stop)
             elif isinstance(message, Outcome):
-                ended.append(self._ended(message))
+                if (end := self._ended(message)) is not None:
+                    ended.append(end)
             elif isinstance(message, Paused):
                 self.store.discovery.settle(message.number, message.attempt, message.wishes)
                 self.store.handback.pause(message.number, message.attempt, message.used)
@@ -180,10 +182,11 @@ class Worker:
                 lost.append(message.number)
             elif isinstance(message, Died):
                 attempt = message.number, message.attempt
+                used = {attempt: message.used}
                 if self._walltime.leaving():  # the queue ends all that runs in a job, not the worker alone
-                    self.store.handback.cut_short([attempt])
+                    self.store.handback.cut_short([attempt], used)
                 else:
-                    self.store.handback.release([attempt], message.why, message.blame, message.used)
+                    self.store.handback.release([attempt], message.why, message.blame, used)
                 del self._running[attempt]
                 lost.append(message.number)
         behind = self.store.pace.tiny
@@ -193,6 +196,8 @@ class Worker:
                 del self._running[end.number, end.attempt]
                 self._to_finish -= State(self.store.snapshot.state[end.number]).finished
         self._unsaid += [*lost, *(end.number for end in ended)]
+        if self._lack is not None:
+            raise StudyError(self._lack)
         if not behind or time.monotonic() - self._said >= _POLL:
             self._tell(behind)
 
@@ -211,17 +216,20 @@ class Worker:
             if judgement is not Judgement.GO:
                 self.executor.end_early(report.number, report.attempt, judgement is Judgement.PAUSE)
 
-    def _ended(self, outcome: Outcome) -> Ended:
+    def _ended(self, outcome: Outcome) -> Ended | None:
+        """How a trial has ended; None if it has to run again elsewhere, and nothing more here (`_lack`)."""
         ahead = (outcome.number, outcome.attempt) in self._ahead
         self._ahead.discard((outcome.number, outcome.attempt))
         if (leak := self._leaks.note(outcome.number, outcome.used)) is not None:
             warnings.warn(leak, stacklevel=2)
         judged = self._judge(outcome)
+        if judged is None:
+            return None
         return Ended(
             outcome.number, outcome.attempt, judged, outcome.aimed, outcome.took, ahead, outcome.used
         )
 
-    def _judge(self, outcome: Outcome) -> Verdict:
+    def _judge(self, outcome: Outcome) -> Verdict | None:
         try:
             self.store.discovery.settle(
                 outcome.number, outcome.attempt, outcome.wishes, outcome.constraints, outcome.error is None
@@ -234,11 +242,16 @@ class Worker:
         had = arrived(self.store.snapshot, outcome.number, outcome.attempt)
         told = {**had, **outcome.values}
         if outcome.error is None and not pruned:
-            lack = unmeasured(self.store.must, {*told, *outcome.used}, self.executor.gpus)
+            asked = [name for name in self.store.must if name not in self.store.snapshot.theirs]
+            lack = unmeasured(asked, {*told, *outcome.used}, self.executor.gpus)
+            if lack is not None and lack.never:
+                self._lack = f"trial {outcome.number} has ended well, but {lack.why}"
+                return None
             if lack is not None:
-                raise StudyError(f"trial {outcome.number} has ended well, but {lack}")
+                return verdict(self.store.must, told, lack.why)
         try:
-            return verdict(self.store.must, told, outcome.error, pruned, outcome.used)
+            theirs = self.store.snapshot.theirs
+            return verdict(self.store.must, told, outcome.error, pruned, outcome.used, theirs)
         except InputError as problem:  # the objective returned something that is not a number
             return Verdict("failed", {}, str(problem))
 
@@ -249,7 +262,7 @@ class Worker:
         """The time is over: end what runs and give it back."""
         self._record(self.executor.poll(0.0))
         self.executor.stop()
-        self.store.handback.cut_short(list(self._running))
+        self.store.handback.cut_short(list(self._running), self.executor.stopped)
         self._unsaid += [number for number, _ in self._running]
         self._running.clear()
         self._tell()
@@ -261,7 +274,8 @@ class Worker:
             self.executor.stop()
         except KeyboardInterrupt:  # asked twice
             self.executor.stop(kill=True)
-        self.store.handback.release(list(self._running), "it was interrupted", blame=False)
+        used = self.executor.stopped
+        self.store.handback.release(list(self._running), "it was interrupted", blame=False, used=used)
         self._running.clear()
         with contextlib.suppress(LogError):  # what is already wrong is being raised
             self.store.journal.flush()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,8 @@ from taut.catalogue import Entry, load
 from taut.catalogue.names import CONTEXTS, plain
 from taut.errors import InputError
 from taut.space import Expression, Parameter, Space
+from taut.starting.installed import Installed
+from taut.starting.scope import refused
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -176,6 +181,40 @@ def known(library: str) -> tuple[set[str], dict[str, list[object]]]:
     files = ("optim/adamw.py", "optim/sgd.py", "utils/data/dataloader.py", "nn/modules/transformer.py")
     more = ("nn/modules/rnn.py", "nn/modules/loss.py", "nn/utils/clip_grad.py", "nn/parallel/distributed.py")
     return arguments(*(path / file for file in files + more)), {}
+
+
+def test_each_optimiser_and_schedule_that_is_offered_can_be_built_here(tmp_path: Path) -> None:
+    if root("transformers") is None or root("torch") is None or root("accelerate") is None:
+        pytest.skip("transformers, torch or accelerate is not installed")
+    import torch
+    from transformers import Trainer, TrainingArguments
+
+    needs = refused(Installed(sys.executable)) or "^$"
+    built = set()
+    for flag, name in (("optim", "optimizer"), ("lr_scheduler_type", "lr_scheduler_type")):
+        settings = [s for s in ENTRIES[name].settings if not {"pytorch", "sklearn"} & set(s.contexts)]
+        offered = {each for setting in settings for each in setting.prior["choice"]}
+        for value in sorted(each for each in offered if not re.search(needs, each)):
+            options: dict[str, Any] = {flag: value, "warmup_steps": 2}
+            arguments = TrainingArguments(str(tmp_path), report_to=[], use_cpu=True, **options)
+            trainer = Trainer(torch.nn.Linear(4, 2), arguments)
+            trainer.create_optimizer_and_scheduler(10)
+            for _ in range(10):
+                trainer.optimizer.step()
+                trainer.lr_scheduler.step()
+            built.add(value)
+    assert {"adamw_torch_fused", "adafactor", "cosine", "linear", "constant_with_warmup"} <= built
+
+
+def test_heads_divide_every_width_that_is_offered() -> None:
+    widths, heads, shared = (
+        ENTRIES[name].settings[0].prior["ordinal"]
+        for name in ("hidden_size", "num_attention_heads", "num_key_value_heads")
+    )
+    assert [(w, h) for w in widths for h in heads if w % h] == []
+    assert [(h, k) for h in heads for k in shared if h >= 8 and h % k] == []
+    sizes = COUPLINGS["heads_by_size"].helpers["head_size"]["ordinal"]
+    assert [(w, size) for w in widths for size in sizes if w % (w // size)] == []
 
 
 @pytest.mark.parametrize("library", ["hf", "trl", "peft", "sklearn", "pytorch"])

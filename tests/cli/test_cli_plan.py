@@ -112,6 +112,25 @@ def test_a_history_of_no_cluster_is_used_once_or_kept_under_a_name(home: Home, t
     assert [each.name for each in cache.iterdir()] == ["queue-far.json"]
 
 
+def test_what_is_no_name_of_a_cluster_is_neither_shown_nor_kept(home: Home, tmp_path: Path) -> None:
+    path = history(home, jobs=20, cluster="\x1b[31mred/../lab")
+    wrong = home.taut("plan", "study.toml", *WELL, f"--from-sacct={path}", code=2).err
+    assert r"'\x1b[31mred/../lab' is no name of a cluster; letters, digits, and . _ - are allowed" in wrong
+    history(home, jobs=20)
+    wrong = home.taut("plan", "study.toml", *WELL, f"--from-sacct={path}", "--cluster", "my lab", code=2).err
+    assert "--cluster: 'my lab' is no name of a cluster" in wrong
+    assert not (tmp_path / "cache" / "taut").exists()
+
+
+def test_any_number_of_trials_that_is_said_is_meant(home: Home) -> None:
+    home.write(
+        "study.toml",
+        (home.path / "study.toml").read_text() + '\n[on.slurm]\nmode = "sequential"\ntime = "12h"\n',
+    )
+    found = json.loads(home.taut("plan", "study.toml", *WELL, "--trials", "1000000", "--json").out)
+    assert found["trials"] == 1_000_000 and found["plan"]["cost"][1] > 90_000
+
+
 def test_the_study_may_stand_behind_from_sacct(home: Home) -> None:
     said = home.taut("plan", *WELL, "--from-sacct", "study.toml", code=None)
     assert said.code == 1 and "sacct" in said.err, "it is the study, and there is no accounting here"

@@ -208,6 +208,14 @@ def test_a_command_that_says_so_at_its_end(tmp_path: Path) -> None:
         ("ValueError: CUDA is not available", None),
         ("KeyError: 'MemoryError'", None),
         ("RuntimeError: out of patience", None),
+        ("warning: CUDA out of memory, retrying with 32\nValueError: labels are missing", None),
+        ("RESOURCE_EXHAUSTED: quota exceeded: retrying API call", None),
+        ("CUDA error: out of memory\nretrying\nno data", None),
+        (
+            "[rank0]: torch.OutOfMemoryError: CUDA out of memory.\nwandb: synced\n"
+            "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:\n====",
+            "GPU memory",
+        ),
     ],
 )
 def test_how_libraries_say_it(text: str, what: str | None) -> None:
@@ -221,3 +229,39 @@ def test_what_numpy_and_torch_really_say() -> None:
         with pytest.raises((MemoryError, RuntimeError)) as caught:
             make()
         assert shortage(f"{caught.type.__name__}: {caught.value}") == "ran out of memory"
+
+
+LINGERS = """
+    import threading, time
+
+    time.sleep(0.5)
+
+    def train(x):
+        threading.Thread(target=time.sleep, args=(30 if x == 0 else 0,)).start()  # a logger that never ends
+        time.sleep(0.8)
+        return x
+"""
+
+
+def test_a_process_that_does_not_end_holds_nobody_else_up(tmp_path: Path) -> None:
+    script(tmp_path, LINGERS, "lingers.py")
+    executor = PoolExecutor(
+        "lingers:train", slots=2, names=["x"], main=["loss"], base=str(tmp_path), fresh=True, timeout=1.5
+    )
+    try:
+        found: list[Outcome] = []
+        longest, todo = 0.0, [Task(number, 0, {"x": number}, None) for number in range(5)]
+        executor.start(todo.pop(0))
+        executor.start(todo.pop(0))
+        while len(found) < 5:
+            begun = time.monotonic()
+            news = [message for message in executor.poll(0.1) if isinstance(message, Outcome)]
+            longest = max(longest, time.monotonic() - begun)
+            found += news
+            for _ in news[: len(todo)]:
+                executor.start(todo.pop(0))
+    finally:
+        executor.stop(kill=True)
+        executor.close()
+    assert {outcome.number: outcome.error for outcome in found} == dict.fromkeys(range(5))  # none was late
+    assert longest < 1.5

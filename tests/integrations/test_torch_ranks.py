@@ -48,6 +48,18 @@ def test_ranks_share_trials_and_decisions_and_survive_a_rank_that_fails(tmp_path
     assert verify(study.path, make_proposals).good
 
 
+def test_ranks_that_do_not_do_the_same_hear_why_and_end_together(tmp_path: Path) -> None:
+    ran = torchrun("ranks_apart.py", tmp_path)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    trials = taut.Study(tmp_path / "study").trials
+    assert [trial.state for trial in trials] == ["failed", "complete", "waiting"]
+    assert "(should_stop: 3 times here, 2 times there): every rank must ask" in (trials[0].error or "")
+    assert "rank 0 is done with this trial and waits for rank 1" in ran.stderr
+    assert "rank 0 asked should_stop once, rank 1 0 times: every rank must ask" in ran.stderr
+    assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == ["143", "143"]  # by SIGTERM
+    assert trials[2].error == "it was interrupted"
+
+
 def test_a_trainer_on_several_ranks(tmp_path: Path) -> None:
     if find_spec("transformers") is None:
         pytest.skip("transformers is not installed")

@@ -84,6 +84,17 @@ def test_each_trial_has_its_own_peak_and_its_own_processor_time() -> None:
     assert "peak_gpu_memory_gb" not in large and meter.clean() == {}  # absent, not zero
 
 
+@linux
+def test_memory_that_nobody_asks_for_is_not_looked_at_in_tiny_trials() -> None:
+    for thrifty, looked in ((True, [True, False, False, True]), (False, [True] * 4)):
+        own, found = OwnProcess(thrifty), []
+        for seconds in (0.0, 0.0, 0.01, 0.0):
+            own.begin()
+            time.sleep(seconds) if seconds else None
+            found.append("peak_memory_gb" in own.end())
+        assert found == looked
+
+
 def test_processor_time_of_children_counts() -> None:
     meter = OwnProcess()
     meter.begin()
@@ -133,6 +144,24 @@ def test_the_memory_of_a_tree(processes: list[subprocess.Popen[str]]) -> None:
 
 
 @linux
+def test_what_a_warm_process_has_started_stays_its_own(processes: list[subprocess.Popen[str]]) -> None:
+    watch = Watch([ANY, ANY])
+    below = HOLDS.format(size=100 * MB, then="time.sleep(60)").replace("import sys", "import sys, time")
+    child = "import subprocess; subprocess.Popen([sys.executable, '-c', sys.argv[1]]); input()"
+    processes += [holding(20 * MB, child, below), holding(10 * MB)]
+    time.sleep(0.3)
+    first, second = (process.pid for process in processes)
+    watch.begin("serves", 0, first, 0.0)
+    watch.begin("other", 1, second, 0.0)
+    watch.look(1.0)
+    assert watch.end("serves", 1.0)["peak_memory_gb"] > 0.11
+    watch.look(100.0)  # the first process rests
+    watch.begin("next", 0, first, 200.0)
+    watch.look(300.0)
+    assert watch.end("next", 300.0)["peak_memory_gb"] > 0.11
+
+
+@linux
 def test_a_watch_finds_a_peak_that_has_passed(processes: list[subprocess.Popen[str]]) -> None:
     shrinks = "import time; time.sleep(0.6); del b; print(flush=True); input()"
     watch = Watch([ANY])
@@ -150,6 +179,18 @@ def test_a_watch_finds_a_peak_that_has_passed(processes: list[subprocess.Popen[s
     found = watch.end("it", time.monotonic())
     assert 0.12 < found["peak_memory_gb"] < 0.16 and "gpu_hours" not in found
     assert watch.end("it", time.monotonic()) == {}
+
+
+@linux
+def test_whether_the_memory_was_looked_at_is_known(processes: list[subprocess.Popen[str]]) -> None:
+    processes.append(holding(10 * MB))
+    watch = Watch([ANY])
+    watch.begin("it", 0, processes[0].pid, 0.0)
+    assert not watch.saw("it", 100.0)  # however long it took: nobody looked
+    for second in (1.0, 40.0, 80.0):
+        watch.look(second)
+        assert watch.saw("it", second) == (second == 80.0)
+    assert watch.saw("it", 88.0) and not watch.saw("it", 95.0) and not watch.saw("another", 1.0)
 
 
 @linux
@@ -257,12 +298,12 @@ def test_what_several_attempts_come_to() -> None:
     first = {"cpu_seconds": 3.0, "peak_memory_gb": 2.0, "gpu_utilisation": 0.5}
     second = {"cpu_seconds": 4.0, "peak_memory_gb": 1.0, "gpu_utilisation": 0.9, "gpu_hours": 0.25}
     found = together([(30.0, first), (10.0, second), (5.0, {})])
-    assert found == {
-        "cpu_seconds": 7.0,
+    assert found == {  # nobody knows how long the processors worked in the third
         "peak_memory_gb": 2.0,
-        "gpu_hours": 0.25,
+        "gpu_hours": 0.25 * 4.5,  # as many GPUs at other times
         "gpu_utilisation": pytest.approx(0.6),
     }
+    assert together([(30.0, first), (10.0, second)])["cpu_seconds"] == 7.0
     assert together([]) == {} and own(["loss", "cpu_seconds"]) == ["loss"]
 
 
@@ -397,6 +438,9 @@ def test_a_leak_is_told_once_with_its_cure() -> None:
     assert leaks.note(9, {}) is None
 
 
+THERE, HIDDEN = os.getppid(), 1 << 23  # the number of a process, and one that Linux gives to none
+
+
 class Board:
     """NVIDIA's library with one GPU that draws 300 W."""
 
@@ -404,7 +448,7 @@ class Board:
         pass
 
     def __init__(self) -> None:
-        self.joules, self.of = 1000.0, {4242: 3000 * MB, 7: 500 * MB}
+        self.joules, self.of = 1000.0, {THERE: 3000 * MB, HIDDEN: 500 * MB}
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:
         return int(self.joules * 1000)
@@ -422,10 +466,12 @@ class Board:
 def test_a_gpu_is_asked_for_what_is_the_trials_own(monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board()
     gpu = nvml.Gpu(board, "the board")
-    assert gpu.memory([4242, 1], alone=False) == 3000 * MB
+    assert gpu.memory([THERE, 1], alone=False) == 3000 * MB
+    assert gpu.memory([1], alone=False) is None is gpu.memory([1], alone=True)  # somebody else is on it
+    board.of[THERE] = None  # type: ignore[assignment]  # as under Windows' driver model, and in some containers
+    assert gpu.memory([THERE], alone=False) is None and gpu.memory([THERE], alone=True) == 4000 * MB
+    del board.of[THERE]  # a container hides whose they are
     assert gpu.memory([1], alone=False) is None and gpu.memory([1], alone=True) == 4000 * MB
-    board.of[4242] = None  # type: ignore[assignment]  # as under Windows' driver model, and in some containers
-    assert gpu.memory([4242], alone=False) is None
 
     monkeypatch.setattr("taut.metrics.meters.watch.gpu", lambda name: gpu)
     watch = Watch([Devices(("0",), True, 1.0), Devices(("1",), False, 0.5)], alone=False)
@@ -435,6 +481,9 @@ def test_a_gpu_is_asked_for_what_is_the_trials_own(monkeypatch: pytest.MonkeyPat
     found, shared = watch.end("own", 10.0), watch.end("shared", 10.0)
     assert found == {"gpu_hours": pytest.approx(10 / 3600, rel=1e-5), "gpu_energy_joules": 3000.0}
     assert "gpu_energy_joules" not in shared  # the board does not say whose it was
+    watch.begin("beside another", 0, None, 10.0)
+    board.of[THERE] = 100 * MB
+    assert watch.end("beside another", 15.0).keys() == {"gpu_hours"}
     watch.begin("brief", 0, None, 20.0)
     assert "gpu_energy_joules" not in watch.end("brief", 20.5)  # less than the counter can tell
 
@@ -467,5 +516,7 @@ def test_a_trial_that_lacks_what_is_asked_for() -> None:
     asked = ["loss", "wall_seconds", "gpu_hours"]
     assert unmeasured(asked, {"loss", "gpu_hours"}, gpus=False) is None
     problem = unmeasured(asked, {"loss"}, gpus=False)
-    assert problem is not None and "no GPU" in problem and "taut.report(gpu_hours=...)" in problem
-    assert "over too soon" in str(unmeasured(["peak_gpu_memory_gb"], set(), gpus=True))
+    assert problem is not None and problem.never
+    assert "no GPU" in problem.why and "taut.report(gpu_hours=...)" in problem.why
+    missed = unmeasured(["peak_gpu_memory_gb"], set(), gpus=True)
+    assert missed is not None and not missed.never and "over too soon" in missed.why

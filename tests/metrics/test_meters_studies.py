@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,9 +18,11 @@ from processes import SOURCE, begin, output, script
 from taut.definition import Definition, Objective
 from taut.errors import InputError, StudyError
 from taut.events import Finished, Released, Started, decode, encode
+from taut.executors.base import Executor, Outcome, Task
 from taut.opening import make_proposals
 from taut.snapshot import Snapshot
 from taut.verify import verify
+from taut.worker import Worker
 
 SPACE = taut.Space(x=taut.uniform(0, 1))
 linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
@@ -143,6 +146,47 @@ def test_memory_of_what_a_warm_process_has_started() -> None:
     assert all(0.15 < trial.meters["peak_memory_gb"] < 0.3 for trial in study.trials)
 
 
+def test_a_name_that_trials_tell_themselves_is_theirs(tmp_path: Path) -> None:
+    def train(trial: taut.Trial) -> dict[str, float]:
+        return {"peak_memory": 9.0} if trial.number == 2 else {"peak_memory_gb": 30.0 + trial.number}
+
+    path = tmp_path / "s"
+    with taut.Study(path, SPACE, minimize="peak_memory_gb") as study:
+        study.run(train, trials=12)
+        states = [trial.state for trial in study.trials]
+        assert states == ["complete"] * 2 + ["failed"] + ["complete"] * 9
+        forgot = study.trials[2]
+        assert forgot.values == {"peak_memory": 9.0} and "no value for 'peak_memory_gb'" in str(forgot.error)
+        assert "cpu_seconds" in forgot.meters and study.best.values == {"peak_memory_gb": 30.0}
+    assert verify(path, make_proposals).good
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_was_measured_before_a_trial_told_it_does_not_count(order: int) -> None:
+    x = {"x": 0.5}
+    measured = [
+        Started(0, 0, x, 0, 1, 100.0),
+        Finished(0, 0, "complete", {"loss": 1.0}, 110.0, u={"cpu_seconds": 9.0}),
+    ]
+    told = [
+        Started(1, 0, x, 0, 1, 100.0),
+        Finished(1, 0, "complete", {"loss": 1.0, "cpu_seconds": 2.0}, 110.0),
+    ]
+    failed = [
+        Started(2, 0, x, 0, 1, 100.0),
+        Finished(2, 0, "failed", {}, 110.0, "no", u={"cpu_seconds": 1.0}),
+    ]
+    before = folded(*measured, *failed, order=order)
+    assert before.values("cpu_seconds")[0] == 9.0 == before.records([0])[0].values["cpu_seconds"]
+    assert before.records([2])[0].values == {}
+    after = folded(*measured, *told, *failed, order=order)
+    assert after.theirs == {"cpu_seconds"} and list(after.values("cpu_seconds"))[1] == 2.0
+    assert (
+        after.records([0])[0].values == {"loss": 1.0} and after.records([0])[0].meters["cpu_seconds"] == 9.0
+    )
+    assert after.value(0, "cpu_seconds") != after.value(0, "cpu_seconds")
+
+
 # --- several attempts ------------------------------------------------------------------------------------
 
 
@@ -171,6 +215,53 @@ def test_attempts_of_a_trial_add_up_in_whatever_order_they_are_read(order: int) 
         == {"loss": 1.0, "cpu_seconds": snapshot.value(0, "cpu_seconds")}
     )
     assert folded(first, waits, order=order).meters == ()  # it has not finished
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_attempts_that_add_up_each_has_to_be_measured(order: int) -> None:
+    x = {"x": 0.5}
+    events = [
+        Started(0, 0, x, 0, 1, 100.0),
+        Released(0, 0, "it was interrupted", False, 110.0, had=10.0),
+        Started(0, 1, x, 0, 1, 200.0),
+        Finished(0, 1, "complete", {"loss": 1.0}, 205.0, u={"cpu_seconds": 4.0, "peak_memory_gb": 1.0}),
+    ]
+    snapshot = folded(*events, order=order)
+    assert snapshot.records([0])[0].meters == {"wall_seconds": 15.0, "peak_memory_gb": 1.0}
+    assert snapshot.value(0, "cpu_seconds") != snapshot.value(0, "cpu_seconds")
+
+
+INTERRUPTED = """
+    import os, subprocess, sys, time
+
+    import taut
+
+    if os.environ["TAUT_ATTEMPT"] == "0":
+        while time.process_time() < 0.5:
+            pass
+        taut.report(loss=1.0)
+        open("busy", "w").close()
+        time.sleep(60)
+    taut.report(loss=1.0)
+"""
+
+
+def test_what_an_interrupted_attempt_took_is_kept(tmp_path: Path) -> None:
+    script(tmp_path, INTERRUPTED, "train.py")
+    text = f'command = "{sys.executable} train.py {{args}}"\nminimize = "loss"\n[space]\nx = {{ uniform = [0, 1] }}'
+    (tmp_path / "study.toml").write_text(text + "\n[budget]\ntrials = 1\n")
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    words = [sys.executable, "-m", "taut", "run", str(tmp_path / "study.toml")]
+    with subprocess.Popen(
+        words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
+        until = time.monotonic() + 30.0
+        while not list(tmp_path.rglob("busy")) and time.monotonic() < until:
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+    cli("run", tmp_path / "study.toml")
+    (trial,) = json.loads(cli("trials", tmp_path / "study.toml", "--json"))
+    assert trial["attempts"] == 2 and trial["meters"]["cpu_seconds"] > 0.5
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -308,3 +399,63 @@ def test_scripts_have_throughput_without_another_import() -> None:
         check=True,
     )
     assert done.stdout == "step_seconds tokens_per_second\n\n"
+
+
+# --- what one trial lacks, and what all do ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["run", "work"])
+def test_a_trial_without_a_reading_fails_alone(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taut.metrics.meters.lacking.lacking", lambda gpus: {})  # a machine that measures all
+    study = taut.Study(None, SPACE, minimize="loss", subject_to="energy_joules <= 100")
+
+    def told(n: int, x: float) -> dict[str, float]:
+        return {"loss": x} if n == 0 else {"loss": x, "energy_joules": 1.0}
+
+    if way == "run":
+        study.run(lambda trial: told(trial.number, trial.params["x"]), trials=3)
+    else:
+        for trial in study.work():
+            trial.tell(**told(trial.number, trial.params["x"]))
+            if trial.number == 2:
+                break
+    assert [trial.state for trial in study.trials] == ["failed", "complete", "complete"]
+    assert "energy_joules was neither reported nor measured: it was over too soon" in str(
+        study.trials[0].error
+    )
+
+
+def test_what_has_ended_well_is_kept_where_the_study_stops() -> None:
+    study = taut.Study(None, SPACE, minimize="loss", subject_to="peak_gpu_memory_gb <= 40")
+    worker = Worker(study.store, PoolLike([{"loss": 1.0}, {"loss": 1.0, "peak_gpu_memory_gb": 1.0}]))
+    with pytest.raises(StudyError, match="trial 0 has ended well, but peak_gpu_memory_gb was neither"):
+        worker.run()
+    assert [trial.state for trial in study.trials] == ["waiting", "complete"]
+
+
+class PoolLike(Executor):
+    """Its trials end all at once, each with what is given for it."""
+
+    def __init__(self, told: list[dict[str, float]]) -> None:
+        self.slots, self._told, self._tasks = len(told), told, list[Task]()
+
+    def start(self, task: Task) -> None:
+        self._tasks.append(task)
+
+    def poll(self, timeout: float) -> list[Outcome]:
+        tasks, self._tasks = self._tasks, []
+        return [Outcome(task.number, task.attempt, dict(self._told[task.number])) for task in tasks]
+
+    def stop(self, kill: bool = False) -> None:
+        self._tasks = []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "asked", [{"minimize": "gpu_memory_left_gb"}, {"minimize": "a", "subject_to": "gpu_memory_left_gb < 1"}]
+)
+def test_what_no_trial_can_be_judged_by(asked: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="tells of the process that trials share"):
+        taut.Study(None, SPACE, **asked)

@@ -10,6 +10,7 @@ import pytest
 from planned_studies import Fixed, T, definition, ran
 
 from taut.definition import Budget
+from taut.errors import InputError
 from taut.events import Released, Started
 from taut.jobplan import Planned, plan
 from taut.queue.choice import applied, choose
@@ -79,6 +80,50 @@ def test_a_pilot_is_short_and_longer_where_that_was_too_short() -> None:
     )
     again = pilot(of, snapshot, Settings(), before)
     assert again is not None and again.within(10, 2880) == 480 and again.within(10, 300) == 300
+
+
+def test_where_gpu_hours_are_few_a_pilot_has_fewer_jobs_before_shorter_ones(tmp_path: Path) -> None:
+    def begun(hours: float, **slurm: Any) -> tuple[Any, ...]:
+        found = planned(tmp_path, 0, Budget(trials=100, gpu_hours=hours), **{"gpus": 1, **slurm})
+        first, script = found.steps[0].record, found.steps[0].script
+        return first.tasks, first.minutes, next(n for n in (1, 2, 3) if f"--begin {n}" in script)
+
+    assert begun(3.0) == (3, 60, 1) and begun(2.5) == (2, 60, 2) and begun(0.1) == (1, 6, 3)
+    assert begun(4.0, gpus=8) == (1, 30, 3)
+    with pytest.raises(InputError, match=r"0\.01 GPU-hours are left: they pay for one job of 0 min;"):
+        begun(0.01)
+
+
+def again(tmp_path: Path, hours: float) -> Submission:
+    """What follows three jobs of 2 hours that were too short for a trial."""
+    of = msgspec.structs.replace(
+        definition(), budget=Budget(trials=100, gpu_hours=hours), on={"slurm": {"gpus": 1}}
+    )
+    rounds = Rounds(tmp_path / "study" / "slurm")
+    before = Submission("job", 0, rounds.prefix(of.name), 3, 3, 1, 1, 120, 1, 0, job=100)
+    rounds.begin(0)
+    rounds.write(before)
+    snapshot, _ = ran([], of=of)
+    for n in range(3):
+        began = Started(n, 0, {"x": 0.5, "layers": 2, "kind": "a"}, 0, n + 1, T)
+        snapshot.apply(0, [began, Released(n, 0, "the job's time was over", True, T + 7200)])
+    lives = [Life(100 + n, 0, "TIMEOUT", array=100, task=n, start=T, elapsed=7200) for n in range(3)]
+    site = msgspec.structs.replace(
+        SITE, partitions=(Partition("main", default=True, most_minutes=2880, usual_minutes=120),)
+    )
+    return plan(of, snapshot, tmp_path / "study", rounds, site, lives, 1, True, QUEUE, T).steps[0].record
+
+
+def test_no_pilot_is_shorter_than_one_that_was_too_short(tmp_path: Path) -> None:
+    rich, poor = again(tmp_path / "a", 40.0), again(tmp_path / "b", 10.0)
+    assert (rich.tasks, rich.minutes) == (3, 480) and (poor.tasks, poor.minutes) == (1, 240)
+    with pytest.raises(InputError, match="one job of 90 min, and jobs of 120 min were too short for a trial"):
+        again(tmp_path / "c", 7.5)
+
+
+def test_what_gpu_hours_do_not_pay_for_is_not_submitted(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"0\.1 GPU-hours are left, and that does not pay for a job"):
+        planned(tmp_path, budget=Budget(trials=100, gpu_hours=0.1), gpus=1)
 
 
 def test_then_time_and_workers_are_the_plan_s(tmp_path: Path) -> None:
@@ -152,12 +197,30 @@ def test_gpu_hours_are_enough_for_what_is_submitted(tmp_path: Path) -> None:
     assert found.chosen is not None and found.chosen.best.shape.workers == first.at_once
 
 
-def test_where_no_plan_is_possible_it_says_so_and_goes_on_as_before(tmp_path: Path) -> None:
-    of = msgspec.structs.replace(definition(), on={"slurm": {}})
-    snapshot, _ = ran([20 * 3600.0] * 3, of=of)
-    found = plan(of, snapshot, tmp_path, Rounds(tmp_path / "slurm"), SITE, LIVES, 0, True, Fixed(), T)
-    assert found.chosen is None and found.steps[0].record.minutes == 60
-    assert found.notes[0].startswith("not planned: time: a job for one trial needs ")
+def with_trials_of(hours: float, tmp_path: Path, **slurm: Any) -> Planned:
+    """A round for four more trials, where the longest job is one of 12 hours."""
+    of = msgspec.structs.replace(definition(trials=7), on={"slurm": slurm})
+    snapshot, _ = ran([3600.0 * hours] * 3, [240.0], of=of)
+    return plan(of, snapshot, tmp_path, Rounds(tmp_path / "slurm"), SITE, LIVES, 0, True, Fixed(), T)
+
+
+def test_where_no_job_can_carry_a_trial_none_is_submitted(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"a job for one trial needs 1 d 5 h .* the longest that may run is 12 h"
+    ):
+        with_trials_of(20.0, tmp_path)
+    said = with_trials_of(20.0, tmp_path, time="12h")
+    assert said.chosen is None and said.steps[0].record.minutes == 720, "who says a time has it"
+    assert said.notes[0].startswith("not planned: time: a job for one trial needs ")
+
+
+@pytest.mark.parametrize("hours", [9.0, 11.5])
+def test_where_the_longest_job_may_carry_a_trial_it_is_taken_and_said(tmp_path: Path, hours: float) -> None:
+    found = with_trials_of(hours, tmp_path)
+    assert found.chosen is not None and found.steps[0].record.minutes == 720
+    assert any(" would be enough for 95 %; have them checkpoint" in note for note in found.notes)
+    near = {one.what: one.why for one in found.chosen.near}
+    assert near["twice as long"] == "no job may be longer than 12 h"
 
 
 def test_nothing_is_planned_without_a_queue_or_where_jobs_are_there(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_budget_is_kept_to() -> None:
     reserved = planned(goal="finish", room=Bounds(reserve=budget)).best.shape
     assert reserved.workers * reserved.walltime / 3600 <= budget, "every job counts with all of its time"
     with pytest.raises(
-        InputError, match=r"0\.1 unit-hours are left, and that does not pay for a job"
+        InputError, match=r"0\.1 GPU-hours are left, and that does not pay for a job"
     ) as error:
         planned(room=Bounds(reserve=0.1))
     assert error.value.at == ("budget", "gpu_hours")

@@ -12,7 +12,7 @@ from planned_studies import work
 
 from taut.errors import InputError
 from taut.queue.account import bounds, widened
-from taut.queue.shapes import Bounds, notice, shapes, walltime
+from taut.queue.shapes import MOST, Bounds, naive, notice, shapes, walltime
 from taut.queue.work import Work
 from taut.slurm.settings import Settings, usual_notice
 from taut.slurm.site import Association, Config, Limit, Nodes, Partition, Qos, Site
@@ -190,3 +190,10 @@ def test_a_wide_job_meets_limits_with_all_that_it_holds() -> None:
 def test_who_asks_for_shorter_jobs_goes_before_the_file() -> None:
     found = bounds(Settings(gpus=1, time=240), site(), 10, shorter=3600.0)
     assert found.longest == 3600.0 and found.walltime is None
+
+
+def test_what_people_write_is_not_more_than_a_plan_ever_has_at_a_time() -> None:
+    assert {name: one.workers for name, one in naive(work(1_000_000), Bounds()).items()} == {
+        "one trial per job": MOST,
+        "everything in one job": 1,
+    }

@@ -178,7 +178,7 @@ def test_the_table_has_every_value_in_its_own_type() -> None:
 
 
 def test_a_table_that_is_too_wide_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("taut.reports.table._CELLS", 4 * 8)
+    monkeypatch.setattr("taut.reports.table._CELLS", 4 * 9)
     found = table(several())
     assert found.left_out == ["layers", "optim"] and "lr" in {column.name for column in found.columns}
 

@@ -103,7 +103,7 @@ def test_names_are_text_and_not_markup() -> None:
     nasty = '<script>alert("1")</script>&\x00'
     root = drawn(Timeline((nasty,), (Bar(0, 0.0, 9.0, "useful", 1, nasty),)), title=nasty, caption=nasty)
     assert not list(root.iter(f"{NAME}script"))
-    assert root.attrib["aria-label"] == nasty[:-1]
+    assert root.attrib["aria-label"] == nasty[:-1] + "␀"
 
 
 def test_charts_on_one_page_do_not_share_styles() -> None:

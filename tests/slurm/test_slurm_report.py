@@ -10,6 +10,8 @@ import pytest
 from cluster import Cluster
 from workplace import Workplace
 
+from processes import until
+
 pytest.importorskip("plotly")
 SLEEPS = """\
 import time
@@ -33,11 +35,16 @@ def test_the_account_of_a_study_on_slurm(slurm: Cluster, tmp_path: Path) -> None
     said = place.taut("report", "study.toml", "--to", "told.html")
     assert said == "told.html: 6 trials\n"
     page = (place.path / "told.html").read_text()
-    held = sum(int(row[0]) * 2 for row in place.jobs("ElapsedRaw", "JobName") if "next" not in row[1]) / 3600
+
+    def held() -> float:  # the accounting is told a little later
+        return (
+            sum(int(row[0]) * 2 for row in place.jobs("ElapsedRaw", "JobName") if "next" not in row[1]) / 3600
+        )
+
     account = ledger(page)
     asked = place.scripts()["job0"]
     assert account["requested"] == pytest.approx(asked["tasks"] * 2 * asked["minutes"] / 60, abs=0.006)
-    assert account["used"] == pytest.approx(held, abs=0.006)
+    until(lambda: account["used"] == pytest.approx(held(), abs=0.006), timeout=20)
     parts = ("complete trials", "trials that ended early", "failed trials", "overhead", "idle")
     assert sum(account[name] for name in parts) == pytest.approx(account["used"], rel=0.1)
     assert account["overhead"] > 0

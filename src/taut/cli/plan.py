@@ -18,7 +18,7 @@ from taut.queue import screen
 from taut.queue.account import unit
 from taut.queue.checked import check_json, check_lines
 from taut.queue.choice import applied, for_budget, room_of
-from taut.queue.enough import MANY, Left
+from taut.queue.enough import Left
 from taut.queue.memory import peaks
 from taut.queue.plan import GOALS, Plan
 from taut.queue.promise import kept
@@ -121,7 +121,7 @@ def plan(
         hours = known.budget_left
         budget = Left.of(known.definition.budget, known.snapshot, now, math.inf if hours is None else hours)
         room = room_of(known.definition, known.settings, site, work.trials, longest_seconds)
-        wanted = work.trials < MANY
+        wanted = (known.definition.budget.trials if trials is None else trials) is not None
         chosen = for_budget(work, learned.waits, room, now, budget, wanted=wanted, goal=goal)  # type: ignore[arg-type]
         chosen = known.present(chosen, learned.waits, now)
     except InputError as error:

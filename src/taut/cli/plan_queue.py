@@ -41,8 +41,10 @@ class KnownQueue(NamedTuple):
 def known_queue(history: str | None, cluster: str | None, now: float) -> KnownQueue:
     """history: a file to learn from, "" for accounting here, None for what was learned earlier. cluster: whose queue, if somebody says so.
 
-    Raises `InputError` where nothing is known of the cluster that was named, or the file is of another one.
+    Raises `InputError` where nothing is known of the cluster that was named, or that is no name, or the file is of another one.
     """
+    if cluster is not None:
+        cache.check(cluster, "--cluster")
     site = _site()
     here = site.config.cluster if site is not None and site.config is not None else cluster_name()
     asked = None if cluster is None else cluster.lower()

@@ -26,7 +26,6 @@ _LAST_BYTES = 1 << 16
 _GRACE = 1.0  # seconds between SIGTERM and SIGKILL after a timeout
 _PATIENCE = 5.0  # the same where the pruner ends it
 _SAVING = 60.0  # seconds in which a command that is to wait may save itself and end
-_SEEN = 1.0  # seconds after which a command's memory has been looked at often enough
 _AGAIN = 75  # EX_TEMPFAIL in sysexits.h: "the user is invited to retry"
 # By a signal, and as a shell in between says that its child was.
 _TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
@@ -176,9 +175,9 @@ class Attempt:
         self.signal(signal.SIGKILL)
         self._memory.wait(self.process)
 
-    def used(self) -> dict[str, float]:
-        """What the kernel has counted of the command, which has ended."""
-        return self._memory.used(seen=time.monotonic() - self._began >= _SEEN)
+    def used(self, seen: bool) -> dict[str, float]:
+        """What the kernel has counted of the command, which has ended. seen: whether its memory was looked at often enough meanwhile."""
+        return self._memory.used(seen)
 
     def reports(self, rows: Sequence[Row]) -> list[Report]:
         task, goal = self.task, self.task.goal

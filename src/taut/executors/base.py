@@ -7,8 +7,9 @@ worker that owns it decides what to start and writes down what happened.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -101,6 +102,8 @@ class Executor(ABC):
     """Whether trials here cannot ask whether they should stop, and are ended from outside (`end_early`)."""
     asked: bool = False
     """Set it, from a signal handler too, to ask every running trial to checkpoint; `poll` passes it on."""
+    stopped: Mapping[tuple[int, int], dict[str, float]] = MappingProxyType({})
+    """What meters read of the attempts that `stop` has ended, by trial and attempt."""
 
     @abstractmethod
     def start(self, task: Task) -> None:

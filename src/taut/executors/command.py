@@ -102,6 +102,7 @@ class CommandExecutor(Executor):
         others = set() if parameters is None else self._template.names.difference(OWN, parameters)
         self._fidelity = next(iter(others), None)
 
+        self.stopped: dict[tuple[int, int], dict[str, float]] = {}
         self._running: dict[int, Attempt] = {}  # by process number
         self._handles: dict[int, int] = {}  # pidfd by process number, where the system has them
         self._selector = selectors.DefaultSelector()
@@ -272,6 +273,7 @@ class CommandExecutor(Executor):
 
     def _release(self, attempt: Attempt) -> dict[str, float]:
         """Let go of what has ended; what meters read of it."""
+        key, now = (attempt.task.number, attempt.task.attempt), time.monotonic()
         pid = attempt.process.pid
         attempt.reap()
         del self._running[pid]
@@ -281,15 +283,15 @@ class CommandExecutor(Executor):
             os.close(handle)
         if self._guardian is not None:
             self._guardian.forget(pid)
-        seen = self._watch.end((attempt.task.number, attempt.task.attempt), time.monotonic())
-        return merged(attempt.used(), seen)
+        kernel = attempt.used(self._watch.saw(key, now))
+        return merged(kernel, self._watch.end(key, now))
 
     def _await_ends(self, seconds: float) -> None:
         """Let commands end, without asking what they found: an interrupted trial has no result."""
         until = time.monotonic() + seconds
         while True:
             for attempt in self._ended():
-                self._release(attempt)
+                self.stopped[attempt.task.number, attempt.task.attempt] = self._release(attempt)
             if not self._running or time.monotonic() >= until:
                 return
             self._wait(until)

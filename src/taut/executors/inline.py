@@ -47,6 +47,7 @@ class InlineExecutor(Executor):
 
     Choose it for one worker (the default): fastest for tiny objectives. `report` takes what a trial reports, at
     once; `stops` says whether it should stop. Ctrl-C reaches the objective as a KeyboardInterrupt. devices: the GPUs that it may use.
+    thrifty: whether the study asks for no meter, so that tiny trials need not be looked at closely.
     """
 
     slots = 1
@@ -59,13 +60,14 @@ class InlineExecutor(Executor):
         report: Reporter,
         stops: Judge,
         devices: Devices = ANY,
+        thrifty: bool = False,
     ) -> None:
         self._objective = objective
         self._with_trial = with_trial
         self._main = main
         self._channel = _Channel(report, stops, self)
         self._task: Task | None = None
-        self._around = Around(devices)
+        self._around = Around(devices, thrifty)
         self.gpus = bool(devices.names)
 
     def start(self, task: Task) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from taut.errors import InputError, nearest
+from taut.errors import InputError, Interrupted, nearest
 from taut.executors.base import Outcome, Paused, Task
 from taut.executors.shortage import shortage
 from taut.readings import own
@@ -139,6 +139,8 @@ def call(objective: Objective, trial: Trial, with_trial: bool, main: Sequence[st
 def _call(objective: Objective, trial: Trial, with_trial: bool, main: Sequence[str]) -> Outcome | Paused:
     try:
         result = objective(trial) if with_trial else objective(**trial.params, **trial.offered)
+    except Interrupted:  # the program is asked to end, and the trial did nothing wrong
+        raise
     except (Exception, SystemExit) as error:
         if trial.told:
             return Outcome(trial.number, trial.attempt, trial.last)

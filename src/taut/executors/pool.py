@@ -26,6 +26,7 @@ __all__ = ["PoolExecutor", "pickled"]
 
 _GRACE = 1.2  # seconds between SIGTERM and SIGKILL
 _LEAVE = 2.0  # seconds in which a process that is not needed any more may end by itself
+_NAP = 0.02  # seconds between two looks at whether it has, while a trial waits for that
 
 
 class PoolExecutor(Executor):
@@ -82,6 +83,7 @@ class PoolExecutor(Executor):
             capture=capture,
             prunes=prunes,
         )
+        self.stopped: dict[tuple[int, int], dict[str, float]] = {}
         self._children: list[WarmProcess] = []
         try:
             self._children = [self._child(slot) for slot in range(slots)]
@@ -131,12 +133,16 @@ class PoolExecutor(Executor):
             now = time.monotonic()
             self._watch.look(now)
             left = max(0.0, until - now)
-            for connection in wait(list(busy), min(left, HEED)):
+            for connection in wait(list(busy), min(left, _NAP if self._see_off(now) else HEED)):
                 found += self._hear(busy[connection])
             if found or left <= HEED:
                 break
         if self._timeout is not None:
-            found += [self._overdue(child) for child in busy.values() if child.late(self._timeout)]
+            for child in busy.values():
+                if child.late(self._timeout):
+                    found += self._hear(child)  # it may have ended in time, and we come late
+                if child.late(self._timeout):
+                    found.append(self._overdue(child))
         return found
 
     def _overdue(self, child: WarmProcess) -> Outcome:
@@ -156,7 +162,7 @@ class PoolExecutor(Executor):
             while child.tasks and child.connection.poll():
                 said = decode_said(child.connection.recv_bytes())
                 if isinstance(said, Ready):  # it was given its trial before it had loaded the objective
-                    child.begin()
+                    child.has_loaded()
                 elif isinstance(said, Broken):
                     said = Outcome(child.tasks[0].number, child.tasks[0].attempt, {}, error=said.error)
                 if isinstance(said, (Report, Asked)):
@@ -177,11 +183,23 @@ class PoolExecutor(Executor):
         return found
 
     def _renew(self, child: WarmProcess) -> None:
-        """Another process in place of one that has had its trial. It loads the objective while we go on."""
-        child.connection.close()  # it ends by itself, as programs do, and is gone before another one needs its memory
-        child.ended(_LEAVE)
-        child.bury()
-        self._replace(self._children.index(child))
+        """Another process in place of one that has had its trial. It loads the objective while the other one ends, as programs do."""
+        slot = self._children.index(child)
+        self._replace(slot)
+        self._children[slot].follow(child, time.monotonic() + _LEAVE)
+
+    def _see_off(self, now: float) -> bool:
+        """Bury the processes that have ended by themselves, or did not in their time; whether a trial has to wait for another one."""
+        waiting = False
+        for child in self._children:
+            if child.before is None:
+                continue
+            if child.before.ended(0.0) or now >= child.alone_by:
+                child.before.bury()
+                child.go_on()
+            else:
+                waiting |= bool(child.tasks)
+        return waiting
 
     def _revive(self, child: WarmProcess) -> None:
         """Another process in place of one that died, for the tasks that had not begun in it."""
@@ -198,8 +216,10 @@ class PoolExecutor(Executor):
                     child.connection.send_bytes(encode(Answer(stop)))
 
     def _replace(self, slot: int) -> None:
-        self._children[slot].connection.close()
+        old = self._children[slot]
+        old.connection.close()
         self._children[slot] = self._child(slot)
+        self._children[slot].follow(old.before, old.alone_by)
 
     def _child(self, slot: int) -> WarmProcess:
         place = self._places[slot]
@@ -207,17 +227,25 @@ class PoolExecutor(Executor):
 
     def stop(self, kill: bool = False) -> None:
         self._board.end()
-        for child in self._children:
+        before = [child.before for child in self._children if child.before is not None]
+        for child in (*self._children, *before):
             child.signal(signal.SIGKILL if kill else signal.SIGTERM)
         deadline = time.monotonic() + _GRACE
-        for child in self._children:
+        for child in (*self._children, *before):
             child.ended(deadline - time.monotonic())
+            if child.tasks:  # the others have not begun
+                key = child.tasks[0].number, child.tasks[0].attempt
+                self.stopped[key] = self._seen(*key)
             child.bury()
             child.tasks.clear()
+            child.before = None
 
     def close(self) -> None:
         for child in self._children:
             child.connection.close()  # an idle child ends by itself
+        while any(child.before is not None for child in self._children):  # so do those that had their trial
+            self._see_off(time.monotonic())
+            time.sleep(_NAP)
         self.stop()
         self._children = []
         self._guardian.close()

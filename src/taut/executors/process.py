@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -64,7 +65,11 @@ class WarmProcess:
         with contextlib.suppress(OSError):  # it was killed at once: `ready` says so
             self.connection.send_bytes(encode(setup))
         self.tasks: deque[Task] = deque()  # the first is running
-        self.since = 0.0
+        self.since = math.inf
+        self.loaded = False
+        self.before: WarmProcess | None = None
+        """The one in its place before, while that has not ended yet: until then no trial begins here."""
+        self.alone_by = math.inf  # when that one is ended
         self._captured = setup.capture
         self._last: Task | None = None  # the one that ran last, as far as we know
 
@@ -78,11 +83,32 @@ class WarmProcess:
             context = "" if said.clear else "the objective cannot be loaded in a worker process:\n"
             raise InputError(context + said.error, ("function",))
         assert isinstance(said, Ready)
+        self.loaded = True
         return None
 
     def send(self, task: Task) -> None:
         self.tasks.append(task)
-        if len(self.tasks) == 1:
+        if self.before is None:
+            self._hand(task)
+
+    def follow(self, before: WarmProcess | None, alone_by: float) -> None:
+        """Let no trial begin here before that one is gone; the owner buries it when it has ended, at `alone_by` at the latest."""
+        self.before, self.alone_by = before, alone_by
+
+    def go_on(self) -> None:
+        """The one before is gone."""
+        self.before = None
+        for task in self.tasks:
+            self._hand(task)
+
+    def has_loaded(self) -> None:
+        """It says so itself, and was perhaps given its trial before."""
+        self.loaded = True
+        if self.tasks and self.before is None:
+            self.begin()
+
+    def _hand(self, task: Task) -> None:
+        if self.loaded and task is self.tasks[0]:
             self.begin()
         with contextlib.suppress(OSError):  # it just died: the next poll says so
             self.connection.send_bytes(encode(task))

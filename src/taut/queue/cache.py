@@ -25,8 +25,9 @@ from taut.queue import reading, sacct
 from taut.queue.records import Reading
 from taut.queue.waits import Waits
 
-__all__ = ["Learned", "assumed", "known", "learn", "load", "place", "save"]
+__all__ = ["Learned", "assumed", "check", "known", "learn", "load", "place", "save"]
 
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")  # it is shown, and part of a file's name
 _OLD = 3600.0  # seconds from which on the age is said
 
 
@@ -56,7 +57,8 @@ class _Kept(msgspec.Struct, frozen=True):
 def learn(file: Path | None, now: float, user: str) -> tuple[Learned, Reading]:
     """The queue from its past jobs in a file, whose last moment is then its present, or (None) from accounting here; and what was read.
 
-    user: whose own jobs count more. Raises `InputError` where there is no job, or jobs of several clusters; `SlurmError` where accounting does not answer.
+    user: whose own jobs count more. Raises `InputError` where there is no job, or jobs of several clusters, or of one with a name that none has; `SlurmError`
+    where accounting does not answer.
     """
     found = sacct.live() if file is None else reading.read(file)
     jobs = found.jobs
@@ -67,6 +69,8 @@ def learn(file: Path | None, now: float, user: str) -> tuple[Learned, Reading]:
         )
     if file is not None:
         now = min(now, float(np.nanmax(np.concatenate((jobs.submit, jobs.start, jobs.end)))))
+    for name in found.clusters:
+        check(name, "--from-sacct")
     if len(found.clusters) > 1:
         raise InputError(
             f"the jobs are of several clusters ({', '.join(found.clusters)}), and each has a queue of its own; "
@@ -76,6 +80,15 @@ def learn(file: Path | None, now: float, user: str) -> tuple[Learned, Reading]:
     source = "from accounting" if file is None else f"from {file.name}"
     cluster = found.clusters[0] if found.clusters else None
     return Learned(Waits.learn(jobs, now, user), source, now, cluster), found
+
+
+def check(cluster: str, option: str) -> None:
+    """Raise `InputError` where that is no name of a cluster."""
+    if not _NAME.fullmatch(cluster):
+        raise InputError(
+            f"{cluster[:100]!a} is no name of a cluster; letters, digits, and . _ - are allowed, 100 at most",
+            (option,),
+        )
 
 
 def place(cluster: str) -> Path:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from taut.duration import in_words
 from taut.queue.option import Option
-from taut.queue.shapes import Bounds, walltime, written
+from taut.queue.shapes import MOST, Bounds, walltime, written
 from taut.queue.simulate import Shape
 from taut.queue.work import Work
 
@@ -47,7 +47,9 @@ def _many(shape: Shape, work: Work, bounds: Bounds) -> Shape | str:
     most = math.ceil(work.trials / shape.slots)
     if most <= shape.workers:
         return f"there are {work.trials} trial{'s' * (work.trials != 1)} to begin with"
-    workers = min(2 * shape.workers, most, bounds.at_once(shape.walltime, shape.slots))
+    if shape.workers >= MOST:
+        return f"no more than {MOST} at a time are planned; workers in [on.slurm] may ask for more"
+    workers = min(2 * shape.workers, most, MOST, bounds.at_once(shape.walltime, shape.slots))
     if workers <= shape.workers:
         return f"the account's limits let {shape.workers} of them run at a time"
     if workers * shape.units * shape.walltime / 3600.0 > bounds.reserve + 1e-9:

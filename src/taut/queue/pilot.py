@@ -20,13 +20,19 @@ _LONGER = 4  # times as long, where that was too short
 
 
 class Pilot(NamedTuple):
-    """trials: to begin. jobs: at the same time. each: trials that one of them begins at most. minutes: of a job, at most; None: as the study says. again: whether those before were too short."""
+    """trials: to begin. jobs: at the same time. each: trials that one of them begins at most. minutes: of a job, at most; None: as the study says. again: whether those before
+    were too short. least: minutes of these; a job that is shorter teaches nothing. 0 if there were none."""
 
     trials: int
     jobs: int
     each: int
     minutes: int | None
     again: bool = False
+    least: int = 0
+
+    def of(self, jobs: int) -> Pilot:
+        """The same trials in so many jobs."""
+        return self._replace(jobs=jobs, each=math.ceil(self.trials / jobs))
 
     def within(self, usual: float, longest: float) -> float:
         """Minutes of a job where a partition gives `usual` ones by itself."""
@@ -64,5 +70,6 @@ def pilot(
     jobs = min(math.ceil(trials / settings.slots), most)
     before = [one.minutes for one in rounds if one.kind == "job" and one.minutes is not None]
     again = bool(before) and snapshot.releases.blames + snapshot.releases.saves > 0
-    minutes = before[-1] * _LONGER if again else _MINUTES
-    return Pilot(trials, jobs, math.ceil(trials / jobs), minutes if settings.time is None else None, again)
+    least = before[-1] if again else 0
+    minutes = None if settings.time is not None else least * _LONGER if again else _MINUTES
+    return Pilot(trials, jobs, math.ceil(trials / jobs), minutes, again, least)

@@ -98,7 +98,7 @@ def make(
     of those shapes that cost at most a tenth more than the cheapest. Ends are compared by the geometric mean of their median and their 90 % quantile, since
     a good median alone may come with a long wait. budget: unit-hours; shapes that probably (90 %) need more are left out, unless all do.
 
-    Raises `InputError` where no job can carry a trial.
+    Raises `InputError` where no job can carry a trial. Jobs that carry one as long as the mean do, though that is less sure than a plan wants it.
     """
     if goal not in GOALS:
         raise InputError(
@@ -106,7 +106,8 @@ def make(
         )
     if work.trials < 1:
         raise InputError("nothing is left to plan: all trials of the study are finished")
-    candidates = _candidates(work, bounds)
+    limits = bounds  # these alone say why not another shape
+    candidates, bounds = _candidates(work, bounds)
 
     def waits(shape: Shape) -> Waits:
         return waits_of(queue, asked(shape, bounds.unit), now)
@@ -124,7 +125,7 @@ def make(
     played += [one for one in usual.values() if bounds.allows(one.shape) and one not in played]
     best = _best(played, goal, bounds, budget)
     for _ in range(_MOVES):
-        near = neighbours(best, work, bounds, play)
+        near = neighbours(best, work, limits, play)
         played += [
             one.option
             for one in near
@@ -134,12 +135,14 @@ def make(
         if best is before:
             break
     else:
-        near = neighbours(best, work, bounds, play)
+        near = neighbours(best, work, limits, play)
     if bounds.mode != "batch" and best.shape.mode == "async" and best.shape.workers > 1:
         batch = shape(work, bounds.loose._replace(mode="batch"), best.shape.slots, best.shape.workers, 1)
         if batch is not None:
             usual["in batches"] = play(batch, _SOME)
-    if best.outlook.sure < _SURE:
+    if (
+        best.outlook.sure < _SURE and bounds == limits
+    ):  # else nothing longer is to be had, and the warning says so
         raise _too_short(work, f"in jobs of {in_words(best.shape.walltime)} most would be lost")
     shown = [best, *usual.values()]
     others = _different(best, [one for one in played if one not in shown])
@@ -147,16 +150,27 @@ def make(
     return Plan(goal, work, best, tuple(others), usual, queue.strength, bounds.unit, tuple(near), least)
 
 
-def _candidates(work: Work, bounds: Bounds) -> list[Shape]:
-    """All shapes; raises `InputError` where there is none."""
+def _candidates(work: Work, bounds: Bounds) -> tuple[list[Shape], Bounds]:
+    """All shapes, and the bounds that they keep to: where the longest job is surely too short for some trials, and not for the mean, these ask for that one.
+
+    Raises `InputError` where there is no shape.
+    """
     if candidates := list(shapes(work, bounds)):
-        return candidates
-    if bounds.reserve < math.inf and any(shapes(work, bounds._replace(reserve=math.inf))):
+        return candidates, bounds
+    if bounds.walltime is None and (candidates := list(shapes(work, full := _full(bounds)))):
+        return candidates, full
+    unpaid = bounds._replace(reserve=math.inf)
+    if bounds.reserve < math.inf and (any(shapes(work, unpaid)) or any(shapes(work, _full(unpaid)))):
         raise InputError(
-            f"{bounds.reserve:.3g} unit-hours are left, and that does not pay for a job that can carry a trial; raise gpu_hours",
+            f"{max(bounds.reserve, 0.0):.3g} GPU-hours are left, and that does not pay for a job that can carry a trial; raise gpu_hours",
             ("budget", "gpu_hours"),
         )
     raise _too_short(work, f"the longest that may run is {in_words(bounds.longest)}: no job can carry one")
+
+
+def _full(bounds: Bounds) -> Bounds:
+    """Jobs as long as any may be."""
+    return bounds._replace(walltime=bounds.walltime or bounds.longest)
 
 
 def _too_short(work: Work, why: str) -> InputError:
@@ -175,7 +189,8 @@ def outline(
     def waits(shape: Shape) -> Waits:
         return waits_of(queue, asked(shape, bounds.unit), now)
 
-    guesses = _guesses(_candidates(work, bounds), work, waits, bounds, 0)
+    candidates, bounds = _candidates(work, bounds)
+    guesses = _guesses(candidates, work, waits, bounds, 0)
     least = min(guess.cost for guess in guesses)
     best = min(guesses, key=lambda guess: _rank(goal, guess.end, guess.cost, least))
     return best.cost, best.busy

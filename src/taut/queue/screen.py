@@ -120,13 +120,16 @@ def _short(screen: Screen) -> Iterator[str]:
 
 
 def too_short(plan: Plan) -> Iterator[str]:
-    """A word of warning where trials are lost because jobs are too short for them."""
-    lost, trials = plan.best.outlook.lost, plan.work.trials
+    """A word of warning where trials are lost because jobs are too short for them, or may be."""
+    lost, trials, best = plan.best.outlook.lost, plan.work.trials, plan.best.shape
+    sure, job = walltime(plan.work, 1, best.slots), in_words(best.walltime)
+    advice = f"{in_words(sure)} would be enough for 95 %; have them checkpoint, or ask for more time"
     if lost >= max(0.02 * trials, 0.5):
         yield (
-            f"  about {_count(lost)} trial{'s' * (round(lost) > 1)} will not end within all of a job of {in_words(plan.best.shape.walltime)}, whatever is tried: "
-            f"{in_words(walltime(plan.work, 1, plan.best.shape.slots))} would be enough for 95 %; have them checkpoint, or ask for more time"
+            f"  about {_count(lost)} trial{'s' * (round(lost) > 1)} will not end within all of a job of {job}, whatever is tried: {advice}"
         )
+    elif sure > best.walltime and not plan.work.saves:
+        yield f"  a job of {job} is long enough for the mean trial, and may be too short for a long one: {advice}"
 
 
 def brief(plan: Plan, unit: str, budget: float | None = None) -> str:

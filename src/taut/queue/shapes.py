@@ -12,7 +12,7 @@ from taut.queue.work import Work
 from taut.slurm.settings import usual_notice
 from taut.walltime import LAST
 
-__all__ = ["Bounds", "Limit", "naive", "notice", "shape", "shapes", "too_long", "walltime", "written"]
+__all__ = ["MOST", "Bounds", "Limit", "naive", "notice", "shape", "shapes", "too_long", "walltime", "written"]
 
 Limit = Callable[[float, int], int]
 """(seconds, slots) -> how many such jobs the account's limits let run at a time; 0 if one can never start."""
@@ -22,7 +22,8 @@ _MORE = 1.02  # of a walltime, for what nobody thought of
 # Jobs that follow each other in the place of one worker; below 1: with time in hand.
 _ROUNDS = (2 / 3, 1, 2, 3, 5, 10)
 _OPEN: tuple[Mode, ...] = ("async", "batch")
-_MOST = 256  # jobs at a time
+MOST = 256
+"""Jobs at a time, where nobody asks for more."""
 _STEPS = ((600.0, 60.0), (3600.0, 300.0), (4 * 3600.0, 900.0), (12 * 3600.0, 1800.0), (math.inf, 3600.0))
 
 
@@ -143,7 +144,7 @@ def _counts(jobs: int, bounds: Bounds) -> list[int]:
     if bounds.workers is not None:
         return [min(bounds.workers, jobs)]
     steps = {1, *(2**i for i in range(1, 9)), *(3 * 2**i for i in range(7))}
-    return sorted({count for count in steps if count <= jobs} | {min(jobs, _MOST)})
+    return sorted({count for count in steps if count <= jobs} | {min(jobs, MOST)})
 
 
 def shape(work: Work, bounds: Bounds, slots: int, workers: int, each: int) -> Shape | None:
@@ -172,7 +173,7 @@ def naive(work: Work, bounds: Bounds) -> dict[str, Shape]:
     """What people write without a plan, as far as the limits let them: a job for each trial, and one job for all."""
     found, slots = {}, min(bounds.wide)
     loose = bounds.loose
-    every = shape(work, loose, slots, math.ceil(work.trials / slots), 1)
+    every = shape(work, loose, slots, min(math.ceil(work.trials / slots), MOST), 1)
     if every is not None and bounds.mode in (None, "async"):
         found["one trial per job"] = every._replace(trials=1)
     whole = shape(work, loose, slots, 1, math.ceil(work.trials / slots))

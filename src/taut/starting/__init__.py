@@ -8,6 +8,7 @@ selection         which flags are worth tuning, by the catalogue (picks: the ans
 measuring         which metric, how it is read, how far trials are taken; findings: what the source says of that
 words given       the words of the command: the study's, and the user's own
 scope presets     what a script does, and what people set out to do (presets/*.toml)
+spoken            which texts a script knows for a flag without choices
 argumentparser dataclassfields decorated signatures helptext configs     the readers, one for each way of having flags
 installed sources literals flags     packages looked up and source parsed, nothing imported or run; what a flag is
 """

@@ -112,6 +112,7 @@ def _flag(source: Source, call: ast.Call) -> Flag | None:
     return Flag(
         name=parameter_name(dest if isinstance(dest, str) and len(long.lstrip("-")) == 1 else long),
         option="" if positional else long,
+        spellings=() if positional else tuple(each for each in names if each != long),
         kind=kind,
         default=default,
         choices=tuple(choices) if listed and UNKNOWN not in choices else (),

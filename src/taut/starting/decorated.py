@@ -116,6 +116,7 @@ def _option(source: Source, call: ast.Call, names: list[str], positional: bool) 
     return Flag(
         name=parameter_name(on),
         option="" if positional else on,
+        spellings=tuple(each for each in dashed if each != long and "/" not in each),
         kind="list" if several else kind or kind_of(default),
         default=default,
         choices=choices,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from taut import studyfile
 from taut.errors import InputError, StudyError
+from taut.starting.flags import printable
 from taut.starting.outline import Outline
 
 __all__ = ["check", "told"]
@@ -44,4 +45,4 @@ def told(outline: Outline, out: str) -> list[str]:
     lines += [f"left out: {name}" for name in outline.left_out]
     lines += [f"note: {note}" for note in outline.notes]
     lines.append(f"read it, then: taut run {shlex.quote(out)} --trials 2")
-    return lines
+    return list(map(printable, lines))

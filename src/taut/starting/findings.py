@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from taut.starting.literals import call_name, dotted
+from taut.starting.literals import call_name, dotted, keyword
 from taut.starting.sources import Source
 
 __all__ = ["Line", "Results", "look", "minimised", "preference"]
@@ -27,6 +27,8 @@ _SMALL: Final = re.compile(
     r"loss|error|\berr\b|perplexity|ppl|nll|bpb|bpc|mse|mae|rmse|\bwer\b|\bcer\b|latency|seconds|\btime\b"
 )
 _HELD_OUT: Final = re.compile(r"val|eval|dev|held")
+_BATCH: Final = re.compile(r"batch(?!_?size)|loader")
+_FOLD: Final = re.compile(r"fold|repeat|seed|split")
 _NUMBER: Final = r"[^\s,;|)\]}]+"
 _TAIL: Final = re.compile(r"([A-Za-z][\w/@.\- ]*?)['\"]?\s*(?:[=:]\s*|\s+)[(\[]?\s*$")
 
@@ -46,13 +48,14 @@ def preference(metric: str) -> tuple[int, int]:
 @dataclass(frozen=True)
 class Line:
     """A printed line with numbers. metrics: names to the text before each; step: the text before the step, if one is
-    printed; counted: what the step is called in the script; first: the first step, where a loop says it."""
+    printed; counted: what the step is called in the script; first: the first step, where a loop says it; partial: whether it speaks of one batch or one fold."""
 
     where: str
     metrics: tuple[tuple[str, str], ...]
     step: str | None = None
     counted: str = ""
     first: int | None = None
+    partial: bool = False
 
     @property
     def pattern(self) -> str:
@@ -67,7 +70,8 @@ class Results:
     """All that was found.
 
     reported: metrics given to taut.report; stepped: whether with a step; counted, first: as in `Line`. trainer: the Trainer
-    that a script makes, and where. lines: printed lines, in order. logged: metrics that go to a logger, and so not to standard
+    that a script makes, and where; eval_data: whether it is given data to evaluate on; evaluates: whether data are given to its
+    evaluate(). lines: printed lines, in order. logged: metrics that go to a logger, and so not to standard
     output. study: where the script makes a study itself. tensorboard: whether it writes event files.
     """
 
@@ -77,6 +81,8 @@ class Results:
     first: int | None = None
     trainer: str = ""
     trainer_at: str = ""
+    eval_data: bool = False
+    evaluates: bool = False
     lines: tuple[Line, ...] = ()
     logged: tuple[str, ...] = ()
     study: str = ""
@@ -92,6 +98,7 @@ def look(modules: Sequence[Source]) -> Results:
     told: dict[str, object] = {}
     for source in modules:
         loops = _loops(source)
+        parts = _partial(source)
         for node in source.nodes:
             if not isinstance(node, ast.Call):
                 continue
@@ -105,17 +112,29 @@ def look(modules: Sequence[Source]) -> Results:
                 told.setdefault("where", source.at(node))
             elif _TRAINERS.match(name) and "transformers" in _libraries(modules):
                 told |= {"trainer": name, "trainer_at": source.at(node)}
+                told["eval_data"] = bool(told.get("eval_data")) or _given_data(node)
+            elif name == "evaluate" and (node.args or keyword(node, "eval_dataset") is not None):
+                told["evaluates"] = True
             elif dotted(node.func) in ("taut.Study", "Study") and "taut" in source.modules and source.own:
                 told["study"] = source.at(node)
             elif name in (*_PRINTERS, *_LOGGERS):
                 line = _line(source, node, loops)
                 if line is None:
                     continue
+                line = replace(line, partial=id(node) in parts)
                 if name in _PRINTERS:
                     lines.append(line)
                 else:
                     logged += [metric for metric, _ in line.metrics]
     return Results(tuple(reported), lines=tuple(lines), logged=tuple(logged), **told)  # type: ignore[arg-type]
+
+
+def _given_data(trainer: ast.Call) -> bool:
+    """Whether a Trainer is given an eval_dataset, or what may hold one; it is its fifth argument."""
+    if len(trainer.args) > 4 or any(each.arg is None for each in trainer.keywords):
+        return True
+    data = keyword(trainer, "eval_dataset")
+    return data is not None and not (isinstance(data, ast.Constant) and data.value is None)
 
 
 def _libraries(modules: Sequence[Source]) -> frozenset[str]:
@@ -207,6 +226,33 @@ def _filled(texts: Sequence[str], values: Sequence[ast.expr]) -> Iterator[str | 
 def _counted(node: ast.expr) -> str:
     """The name of what is counted: ``epoch`` of ``epoch + 1``."""
     return next((each.id for each in ast.walk(node) if isinstance(each, ast.Name)), "")
+
+
+def _partial(source: Source) -> set[int]:
+    """Calls within a loop over the batches of an epoch, or over folds: what they tell is no result of the whole."""
+    found: set[int] = set()
+    todo: list[tuple[ast.AST, tuple[ast.For, ...], bool]] = [(source.tree, (), False)]
+    while todo:
+        node, loops, epoch = todo.pop()
+        match node:
+            case ast.FunctionDef():
+                loops, epoch = (), any("epoch" in each.arg for each in node.args.args)
+            case ast.For():
+                loops = (*loops, node)
+            case ast.Call() if loops and _is_part(loops, epoch):
+                found.add(id(node))
+        todo += [(each, loops, epoch) for each in ast.iter_child_nodes(node)]
+    return found
+
+
+def _is_part(loops: Sequence[ast.For], epoch: bool) -> bool:
+    targets = [ast.unparse(each.target).lower() for each in loops]
+    if any(_FOLD.search(target) for target in targets):
+        return True
+    if _BATCH.search(f"{targets[-1]} {ast.unparse(loops[-1].iter).lower()}"):
+        return True
+    epochs = ["epoch" in target or target == "ep" for target in targets]
+    return not epochs[-1] and (epoch or any(epochs[:-1]))
 
 
 def _loops(source: Source) -> dict[str, int | None]:

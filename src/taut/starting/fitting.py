@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from taut.catalogue import Entry, Setting
@@ -163,7 +163,9 @@ def _among(prior: Prior, kind: str, flag: Flag) -> Prior | None:
     """Only values that the script lists; all of its own where the catalogue knows too few of them."""
     choices = flag.choices
     if kind in ("choice", "ordinal"):
-        values = [each for each in prior[kind] if each in choices]
+        values = [same for each in prior[kind] if (same := _one_of(each, choices)) is not None]
+        if "start" in prior:
+            prior = {**prior, "start": _one_of(prior["start"], choices)}
         if len(values) < 2 and len(choices) <= _MOST_LEVELS and not flag.library:
             values = list(choices)
         return _levels(prior, kind, values)
@@ -171,6 +173,13 @@ def _among(prior: Prior, kind: str, flag: Flag) -> Prior | None:
     low, high = prior[kind] if kind in _RANGES else (-math.inf, math.inf)
     inside = [each for each in numbers if low <= each <= high]
     return _levels({"ordinal": []}, "ordinal", inside if len(inside) > 1 else numbers)
+
+
+def _one_of(value: Any, choices: Sequence[Any]) -> Any:
+    """The choice that is the value, or is so but for upper and lower case; None if none is."""
+    if value in choices or not isinstance(value, str):
+        return value if value in choices else None
+    return next((each for each in choices if isinstance(each, str) and each.lower() == value.lower()), None)
 
 
 def _levels(prior: Prior, kind: str, values: list[Any]) -> Prior | None:
@@ -205,6 +214,8 @@ def _widened(prior: Prior, wish: Any) -> Prior:
     kind = next(iter(prior))
     if kind in ("choice", "ordinal"):
         levels = prior[kind]
+        if isinstance(wish, str) and (near := _one_of(wish, levels)) not in (None, wish):
+            return {**prior, kind: [wish if each == near else each for each in levels]}
         if wish in levels or {type(each) for each in levels} != {type(wish)} or isinstance(wish, bool):
             return prior
         return {

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-__all__ = ["UNKNOWN", "Flag", "Kind", "Script", "parameter_name"]
+__all__ = ["UNKNOWN", "Flag", "Kind", "Script", "parameter_name", "printable"]
 
 Kind = Literal["float", "int", "str", "bool", "list", ""]
 
@@ -29,11 +29,11 @@ class Flag:
     """One setting of a script.
 
     name: a name for the parameter, an identifier. option: as the script takes it, ``--learning-rate``; empty for an argument
-    of a function, a key of a configuration and a positional argument. kind: of its values; empty if that is not known.
+    of a function, a key of a configuration and a positional argument; spellings: its others, ``-l``. kind: of its values; empty if that is not known.
     default: a literal, None, or `UNKNOWN`. choices: the only values that are allowed, if that was said. low, high: bounds that
     the script itself checks. switch: the words for true and for false of a flag that takes no value (an empty text: none).
     library: whether the default is that of a library, made for everybody, and not of the user's own script.
-    positional, required: the script does not run without it. trap: why a value on the command line would not do what it says.
+    free: whether it takes texts of which the script does not say which. positional, required: the script does not run without it. trap: why a value on the command line would not do what it says.
     where: for people, ``train.py:34``. help: the script's own words.
     """
 
@@ -45,6 +45,8 @@ class Flag:
     low: float | None = None
     high: float | None = None
     switch: tuple[str, str] | None = None
+    free: bool = False
+    spellings: tuple[str, ...] = ()
     positional: bool = False
     required: bool = False
     library: bool = False
@@ -81,6 +83,11 @@ def parameter_name(text: str) -> str:
     """The parameter for an option: ``--learning-rate`` becomes learning_rate."""
     name = re.sub(r"\W", "_", text.lstrip("-"))
     return f"_{name}" if not name or name[0].isdigit() else name
+
+
+def printable(text: str) -> str:
+    """Text of a script without what would steer a terminal, and break a comment of a study."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x1f\x7f-\x9f]", "", text)
 
 
 def kind_of(value: Any) -> Kind:

@@ -36,6 +36,7 @@ _STEPS: Final = (
     ),
     *("train_steps", "total_steps", "max_train_steps", "num_train_steps", "rounds", "n_rounds", "num_rounds"),
 )
+_TIME: Final = re.compile(r"time|seconds|latency|per_second|throughput")
 _LEAST = 3  # epochs or steps, below which nothing can be pruned
 
 
@@ -88,9 +89,7 @@ def measure(results: Results, wanted: str = "") -> Measure:
             results.first,
         )
     if results.trainer:
-        said = f"{results.trainer} ({results.trainer_at}) prints it at each evaluation"
-        metric = wanted or ("eval_reward" if results.trainer.startswith("GRPO") else "eval_loss")
-        return Measure(metric, minimised(metric), {"stdout": "hf"}, (said,), True, "epoch", 1)
+        return _of_trainer(results, wanted)
     if results.lines:
         return _printed(results.lines)
     loss = wanted or "loss"
@@ -115,13 +114,51 @@ def measure(results: Results, wanted: str = "") -> Measure:
     )
 
 
+def _of_trainer(results: Results, wanted: str) -> Measure:
+    """What a Trainer prints: at each evaluation if it has data for that; of rewards also as it trains."""
+    trainer = f"{results.trainer} ({results.trainer_at})"
+    rewarded = results.trainer.startswith("GRPO")
+    metric = wanted or ("eval_reward" if rewarded else "eval_loss")
+    if results.eval_data or not metric.startswith("eval_"):
+        said = f"{trainer} prints it at each evaluation" if results.eval_data else f"{trainer} prints it"
+        return Measure(
+            metric,
+            minimised(metric),
+            {"stdout": "hf"},
+            (said,),
+            True,
+            "epoch" if results.eval_data else "",
+            1,
+        )
+    if results.evaluates:
+        return Measure(metric, minimised(metric), {"stdout": "hf"}, (f"evaluate() of {trainer} prints it",))
+    if rewarded:
+        metric = metric.removeprefix("eval_")
+        said = f"{trainer} prints it every logging_steps; it is given no eval_dataset, so this is the reward in training"
+        return Measure(metric, minimised(metric), {"stdout": "hf"}, (said,))
+    return Measure(
+        metric,
+        minimised(metric),
+        {"stdout": "hf"},
+        (
+            f"{trainer} is given no eval_dataset: no data is held back, and {metric} never comes",
+            f"give it eval_dataset=..., and the command --eval_strategy epoch, before you run this (train_loss in place of {metric} "
+            "is there already, but rewards learning by heart)",
+        ),
+        found=False,
+    )
+
+
 def _printed(lines: Sequence[Line]) -> Measure:
     """The line that tells the best metric; of several those with a step, whose pattern matches the others as well."""
 
     def rank(line: Line) -> tuple[Any, ...]:
         return min(preference(name) for name, _ in line.metrics), line.step is None
 
-    line = min(lines, key=rank)
+    whole = [
+        line for line in lines if not line.partial and any(not _TIME.search(name) for name, _ in line.metrics)
+    ]
+    line = min(whole or lines, key=rank)
     metric = min((name for name, _ in line.metrics), key=preference)
     said = [f"printed in {line.where}"]
     held, _ = preference(metric)

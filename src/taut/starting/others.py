@@ -21,6 +21,7 @@ from taut.starting.request import Request
 from taut.starting.scope import context_of, imported, left_out, refused, require_some
 from taut.starting.selection import select
 from taut.starting.sources import Source, sources
+from taut.starting.spoken import with_texts
 from taut.starting.words import literal, parameters
 
 __all__ = ["of_config", "of_function", "of_preset"]
@@ -64,23 +65,39 @@ def of_config(request: Request, wanted: Preset | None) -> Outline:
     selection = select(flags, context, {}, {} if far is None else {far.flag.name: far.reason})
     require_some(selection, path.name, wanted)
     base = os.path.relpath(path, request.base)
+    words, said = _without_outputs(request.words)
     return Outline(
         name=request.name,
         title=f"{path.name} ({run.title})",
         measure=measured,
         selection=selection,
-        command=(*run.command, *map(literal, request.words)),
+        command=(*run.command, *map(literal, words)),
         config=base,
         cwd=".",
         why_cwd="so that the paths in it hold",
         read=[
             f"its {len(flags)} keys were read; a key that it does not have yet can be searched when it has been added to it"
         ],
-        notes=list(run.notes),
+        notes=[*run.notes, *said],
         fidelity=far,
         left_out=left_out(wanted, selection, path.name),
         gpus=1,
     )
+
+
+def _without_outputs(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The user's words without where results go, which the command itself sets for each trial; and what is said of that."""
+    kept, said = [], []
+    todo = list(words)
+    while todo:
+        word = todo.pop(0)
+        option, equals, _ = word.partition("=")
+        if option.lstrip("-").replace("-", "_") != "output_dir" or not (equals or word.startswith("--")):
+            kept.append(word)
+            continue
+        value = [] if equals or not todo else [todo.pop(0)]
+        said.append(f"{' '.join([word, *value])} is left out: each trial has its own directory")
+    return kept, said
 
 
 def of_function(request: Request, wanted: Preset | None) -> Outline:
@@ -109,6 +126,7 @@ def of_function(request: Request, wanted: Preset | None) -> Outline:
                 f"def {name}(learning_rate, ...), or write [space] into the file that plain `taut init` writes"
             )
     found = look(modules)
+    flags = [with_texts(flag, modules) for flag in flags]
     context = context_of(modules, flags, found, wanted)
     selection = select(flags, context, {})
     require_some(selection, request.target, wanted)

@@ -19,6 +19,10 @@ from taut.starting.sources import Source
 
 __all__ = ["context_of", "imported", "left_out", "refused", "require_some"]
 
+_TRAINS: Final = (
+    *("lr", "learning_rate", "epochs", "num_epochs", "n_epochs", "max_epochs", "num_train_epochs"),
+    *("weight_decay", "max_steps", "max_iters", "train_steps", "optimizer", "optim"),
+)
 _PEFT: Final = ("lora_r", "lora_rank", "lora_alpha", "use_peft", "use_lora", "adapter")
 
 
@@ -80,7 +84,8 @@ def _activities(
         return ("grpo_lora", "grpo_full") if lora else ("grpo_full",)
     if kind.startswith("Reward"):
         return ("reward",)
-    if "vllm" in imported or (names & {"top_p", "top_k"} and "temperature" in names and not kind):
+    samples = "vllm" in imported or (names & {"top_p", "top_k"} and "temperature" in names and not kind)
+    if samples and not names & set(_TRAINS):
         return ("inference", "performance")
     if kind == "Trainer" and not pretrained and not lora:
         return ("pretrain", "pytorch")
@@ -93,7 +98,8 @@ def _activities(
 
 def refused(installed: Installed) -> str:
     """Values that need a package which is not there."""
-    return "" if installed.package("bitsandbytes") else r"bnb|8bit|4bit|paged"
+    needs = {"bitsandbytes": r"bnb|8bit|4bit|paged|lion_|ademamix", "flash_attn": r"flash_attention_2|^fa2$"}
+    return "|".join(values for package, values in needs.items() if installed.package(package) is None)
 
 
 def left_out(wanted: Preset | None, selection: Selection, script: str, tune: Sequence[str] = ()) -> list[str]:

@@ -21,7 +21,8 @@ from taut.starting.request import Request
 from taut.starting.scope import context_of, imported, left_out, refused, require_some
 from taut.starting.selection import select
 from taut.starting.sources import Source, sources
-from taut.starting.words import held, literal, parameters, to_fill, working_directory
+from taut.starting.spoken import with_texts
+from taut.starting.words import held, literal, moved, parameters, to_fill, users, working_directory
 
 __all__ = ["of_script"]
 
@@ -42,10 +43,12 @@ def of_script(request: Request, wanted: Preset | None, installed: Installed) -> 
     said: list[str] = []
     if request.run_help:
         script, said = _asked(script, run)
-    given = settings(script.flags, run.words, script.subcommand)
+    abbreviated = bool({"argparse", "dataclasses"} & set(script.readers))
+    given = settings(script.flags, run.words, script.subcommand, abbreviated)
     keys = list(configs.leaves(configs.load(given.config), given.config.name)) if given.config else []
     own = {flag.name for flag in script.flags}
     flags = [*script.flags, *(flag for flag in keys if flag.name not in own)]
+    flags = [with_texts(flag, modules, given.values.get(flag.name)) for flag in flags]
     if not flags:
         _refuse_without_flags(run, modules, request.run_help)
 
@@ -53,16 +56,17 @@ def of_script(request: Request, wanted: Preset | None, installed: Installed) -> 
     far = fidelity(measured, flags, given.values)
     set_for_good = held(script.flags, given, request.base, modules, found)
     context = replace(context_of(modules, flags, found, wanted, given.values), refused=refused(installed))
-    fixed = dict.fromkeys(set_for_good, "") | ({far.flag.name: far.reason} if far is not None else {})
+    # what is required may be searched as well
+    set_now = [name for name, words in set_for_good.items() if words[-1] != name.upper()]
+    fixed = dict.fromkeys(set_now, "") | ({far.flag.name: far.reason} if far is not None else {})
     selection = select(flags, context, given.values, fixed)
     require_some(selection, run.script.name, wanted)
 
     searched = {pick.flag.name for pick in selection.searched}
-    kept = [word for name, words in given.words.items() if name not in searched for word in words]
     more = [word for name, words in set_for_good.items() if name not in searched for word in words]
-    at_config = [*given.config_words, "{config}"] if given.config is not None else []
     ours, named = parameters(selection, searched - own, given.config is not None)
-    users = [*run.launcher, os.path.relpath(run.script, request.base), *script.subcommand, *given.rest, *kept]
+    start = [*run.launcher, os.path.relpath(run.script, request.base)]
+    theirs = users(script.flags, given, {*searched, *set_for_good}, request.base)
     cwd, why_cwd = working_directory(modules, request.base)
     readers = " and ".join(script.readers) or "its configuration"
     return Outline(
@@ -70,7 +74,7 @@ def of_script(request: Request, wanted: Preset | None, installed: Installed) -> 
         title=run.script.name,
         measure=measured,
         selection=selection,
-        command=(*map(literal, users), *at_config, *more, *ours),
+        command=(*map(literal, start), *theirs, *more, *ours),
         config=os.path.relpath(given.config, request.base) if given.config is not None else "",
         cwd=cwd,
         why_cwd=why_cwd,
@@ -78,7 +82,7 @@ def of_script(request: Request, wanted: Preset | None, installed: Installed) -> 
             f"its {len(flags)} flags were read from {readers}"
             + (", and held against its --help" if request.run_help else ", without running it")
         ],
-        notes=[*script.notes, *said],
+        notes=[*script.notes, *said, *moved(set_for_good, given)],
         to_fill=to_fill(script.flags, set_for_good, searched),
         named=named,
         fidelity=far,

@@ -62,14 +62,16 @@ def select(
     picks = _ranked(_unique(picks), context)
     selection = Selection(picks)
     condition(selection, given)
-    couple(selection, context)
+    couple(selection, context, given)
     prove(selection)
     return selection
 
 
 def _pick(flag: Flag, context: Context, start: Any, fixed: str | None) -> Pick:
     entry, library = _entry(flag, context)
-    pick = Pick(flag, entry, spelled=_spelled(flag, entry, library))
+    if entry is not None and entry.name == "warmup_steps" and _is_share(flag, start):
+        entry = catalogue.entry("warmup_ratio")
+    pick = Pick(flag, entry, spelled=_spelled(flag, entry, library, start))
     if fixed is not None or flag.positional:
         return replace(pick, why=fixed or "", stays=True)
     if flag.trap:
@@ -92,7 +94,17 @@ def _pick(flag: Flag, context: Context, start: Any, fixed: str | None) -> Pick:
     if fit is None:
         return replace(pick, why=f"its values ({flag.kind or 'unknown'}) are others than the catalogue's")
     why = (setting.why or entry.summary).rstrip(".")
+    levels: Any = fit.prior.get("choice", fit.prior.get("ordinal", ()))
+    if flag.free and any(isinstance(each, str) for each in levels):
+        why = f"the script does not say which texts it takes; these are the catalogue's: {why}"
+        return replace(pick, prior=fit.prior, why=why)
     return replace(pick, prior=fit.prior, searched=True, why=why, said=fit.said, basis=setting.basis)
+
+
+def _is_share(flag: Flag, start: Any) -> bool:
+    """Whether a flag for the warm-up takes a share of all steps, not their number."""
+    value = flag.default if start is UNKNOWN else start
+    return flag.kind == "float" and not flag.library and isinstance(value, float) and 0 <= value <= 1
 
 
 def _unasked(entry: Entry, context: Context) -> str:
@@ -183,11 +195,17 @@ def _ranked(picks: Sequence[Pick], context: Context) -> list[Pick]:
     return result
 
 
-def _spelled(flag: Flag, entry: Entry | None, library: str) -> Mapping[str, Any]:
+def _spelled(flag: Flag, entry: Entry | None, library: str, start: Any) -> Mapping[str, Any]:
+    """The library's values for the catalogue's, and the script's own where only upper and lower case differ."""
     if entry is None or not library:
         return {}
     alias = next((found for name in (flag.option, flag.name) if (found := entry.called(name, library))), None)
-    return alias.values if alias is not None else {}
+    spelled = dict(alias.values) if alias is not None else {}
+    own = {each.lower(): each for each in (*flag.choices, flag.default, start) if isinstance(each, str)}
+    for known, value in [*spelled.items(), *((each, each) for each in own)]:
+        if isinstance(value, str) and value.lower() in own and own[value.lower()] != value:
+            spelled[known] = own[value.lower()]
+    return spelled
 
 
 def _sentence(text: str) -> str:

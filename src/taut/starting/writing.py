@@ -9,8 +9,11 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from taut import commandline
 from taut.catalogue import Coupling
 from taut.catalogue.text import inline
+from taut.errors import InputError
+from taut.starting.flags import printable
 from taut.starting.outline import Outline
 from taut.starting.picks import Pick
 
@@ -41,7 +44,7 @@ def written(outline: Outline, file: str) -> str:
 
 def _comment(text: str, indent: str = "") -> list[str]:
     return textwrap.wrap(
-        text,
+        printable(text),
         _WIDTH,
         initial_indent="# ",
         subsequent_indent=f"# {indent}",
@@ -73,24 +76,19 @@ def _evaluation(outline: Outline) -> Iterator[str]:
         yield f"config = {json.dumps(outline.config)}    # {{config}} is a copy of it for each trial, with its parameters"
     if outline.named:
         yield from _comment("a parameter that you add below needs a place in this line, too: --name {name}")
-    line = shlex.join(outline.command)
-    yield (
-        f"command = {_basic(line)}"
-        if _readable(outline.command)
-        else f"command = {inline(list(outline.command))}"
-    )
+    line = _as_line(outline.command)
+    yield f"command = {inline(list(outline.command)) if line is None else json.dumps(line, ensure_ascii=False)}"
     if outline.cwd:
         yield f"cwd = {json.dumps(outline.cwd)}    # {outline.why_cwd}"
 
 
-def _readable(words: Sequence[str]) -> bool:
-    """Whether the command reads well as one text: without words that a shell's quotes are needed for."""
-    return all(shlex.quote(word).strip("'") == word and "'" not in word for word in words)
-
-
-def _basic(text: str) -> str:
-    """A TOML text; quotes that shlex put around braces only are taken away."""
-    return json.dumps(text.replace("'", ""), ensure_ascii=False)
+def _as_line(words: Sequence[str]) -> str | None:
+    """The command as one text, if that reads back as the very same words; quotes around braces only are left out."""
+    line = shlex.join(words).replace("'", "")
+    try:
+        return line if commandline.split(line) == list(words) else None
+    except InputError:
+        return None
 
 
 def _objective(outline: Outline) -> Iterator[str]:

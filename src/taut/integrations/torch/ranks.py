@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import torch.distributed as dist
+
+from taut.errors import Interrupted
 
 __all__ = ["Failure", "RankFailed", "Ranks", "alone"]
 
@@ -62,6 +67,7 @@ class Ranks:
         self.size = size
         self._trials = 0  # how many were announced
         self._answers = 0  # in this trial
+        self._asked: Counter[str] = Counter()  # the same, by what was asked
 
     @classmethod
     def here(cls) -> Ranks:
@@ -96,13 +102,18 @@ class Ranks:
                 self._store.delete_key(self._key(str(answer)))
         self._trials += 1
         self._answers = 0
+        self._asked.clear()
 
     # ------------------------------------------------------------------ within a trial
 
-    def agree(self, ask: Callable[[], T]) -> T:
-        """What `ask` answers on rank 0, on every rank. Raises `RankFailed` if the trial has failed elsewhere."""
+    def agree(self, what: str, ask: Callable[[], T]) -> T:
+        """What `ask` answers on rank 0, on every rank. what: the question's name.
+
+        Raises `RankFailed` if the trial has failed elsewhere, or rank 0 has left it and will not answer.
+        """
         name = str(self._answers)
         self._answers += 1
+        self._asked[what] += 1
         if self.leads:
             failure = self.failure()
             if failure is not None:
@@ -122,10 +133,17 @@ class Ranks:
             self._store.set(self._key("failure"), json.dumps((self.rank, error)))
         if dist.is_initialized():
             self._store.add(self._key("grouped"), 1)
+        self._say_asked()
+        self._store.set(self._key(f"out/{self.rank}"), "")
         if self._store.add(self._key("done"), 1) == self.size:
             self._store.set(self._key("over"), "")
-        since = None
+        since, began, explained = None, time.monotonic(), False
         for _ in self._awaited("over", _PAUSE[1]):
+            if not explained and time.monotonic() - began > PATIENCE:
+                explained = True
+                self._explain()
+            if self._ending():
+                raise Interrupted(128 + signal.SIGTERM)
             failure = self.failure()
             since = since or (failure and time.monotonic())
             if failure is not None and since and time.monotonic() - since > 3 * PATIENCE:
@@ -140,17 +158,58 @@ class Ranks:
         key = self._key("failure")
         return Failure(*json.loads(self._store.get(key))) if self._store.check([key]) else None
 
+    def leave(self) -> None:
+        """Tell the others that this rank was asked to end, and they with it."""
+        self._store.set("ending", "")
+
+    def _ending(self) -> bool:
+        return bool(self._store.check(["ending"]))
+
     def watch(self, left: threading.Event, give_up: Callable[[Failure], None]) -> None:
         """Call `give_up` if this rank has not `left` the trial some seconds after another one failed.
+
+        If another one was asked to end, this one is, too: by the same signal.
 
         Rank 0 comes first, since it has to write down what went wrong before torchrun ends all ranks.
         """
         patience = PATIENCE if self.leads else 1.5 * PATIENCE
+        said = 0
         while not left.wait(_LOOK):
+            if said != self._answers:
+                said = self._answers
+                self._say_asked()
+            if self._ending():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             failure = self.failure()
             if failure is not None and not left.wait(patience):
                 give_up(failure)
                 return
+
+    def _say_asked(self) -> None:
+        self._store.set(self._key(f"asked/{self.rank}"), json.dumps(dict(self._asked)))
+
+    def _heard_asked(self, rank: int) -> Counter[str]:
+        key = self._key(f"asked/{rank}")
+        return Counter(json.loads(self._store.get(key))) if self._store.check([key]) else Counter()
+
+    def _explain(self) -> None:
+        """Say who keeps the others waiting, and whether it has asked something else than they have. The first to wait says it for all."""
+        if self._store.add(self._key("explained"), 1) != 1:
+            return
+        awaited = [r for r in range(self.size) if not self._store.check([self._key(f"out/{r}")])]
+        if not awaited:
+            return
+        who = ", ".join(map(str, awaited))
+        said = [f"taut: rank {self.rank} is done with this trial and waits for rank {who}"]
+        for rank in awaited:
+            theirs = self._heard_asked(rank)
+            said += [
+                f"rank {self.rank} asked {what} {_times(self._asked[what])}, rank {rank} {_times(theirs[what])}: every rank must ask"
+                for what in sorted(self._asked | theirs)
+                if self._asked[what] != theirs[what]
+            ]
+        print("; ".join(said), file=sys.stderr, flush=True)
 
     def _renew(self) -> None:
         """A process group in which some waited and others had gone on is of no use any more: make it anew."""
@@ -173,6 +232,17 @@ class Ranks:
             failure = self.failure()
             if failure is not None:
                 raise RankFailed(failure.text)
+            if self._store.check([self._key("out/0")]) and not self._store.check([self._key(name)]):
+                theirs = self._heard_asked(0)
+                asked = [what for what in sorted(self._asked) if self._asked[what] != theirs[what]]
+                counts = "; ".join(
+                    f"{what}: {_times(self._asked[what])} here, {_times(theirs[what])} there"
+                    for what in asked
+                )
+                raise RankFailed(
+                    f"rank {self.rank} asks what rank 0, which is done with this trial, has not asked ({counts}): "
+                    "every rank must ask, in the same order"
+                )
         return json.loads(self._store.get(self._key(name)))
 
     def _awaited(self, name: str, at_most: float) -> Iterator[None]:
@@ -187,3 +257,7 @@ class Ranks:
             if time.monotonic() - looked > _LOOK:
                 yield
                 looked = time.monotonic()
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

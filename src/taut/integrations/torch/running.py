@@ -8,7 +8,7 @@ import threading
 import traceback
 from typing import Any
 
-from taut.errors import InputError
+from taut.errors import InputError, Interrupted
 from taut.executors.objective import Objective, takes_trial
 from taut.integrations.torch.ranks import Failure, RankFailed, Ranks, alone
 from taut.integrations.torch.shared import SharedTrial
@@ -30,6 +30,8 @@ def run(study: Study, objective: Objective, **options: Any) -> Study:
     seconds (since all ran out of memory alike, say, or ask `should_stop`), the process group is made anew and the next trial begins. A rank that
     waits in a collective for the one that failed cannot be called back. Then the failure is written down and the process
     ends; ``torchrun --max-restarts 100`` starts all ranks again, and they go on with the next trial.
+
+    A rank that gets SIGTERM or Ctrl-C ends, and the others with it; the trial goes back to the queue.
 
     In a program of a single process it is `study.run`.
 
@@ -58,12 +60,23 @@ def run(study: Study, objective: Objective, **options: Any) -> Study:
         while (told := ranks.next()) is not None:
             try:
                 _evaluate(ranks, objective, with_trial, SharedTrial(ranks, told), study)
-            except Exception:  # rank 0 has it, too, and writes it down
+            except Interrupted:
+                raise
+            except (Exception, SystemExit):  # rank 0 has it, too, and writes it down
                 continue
     return study
 
 
 def _evaluate(ranks: Ranks, objective: Objective, with_trial: bool, trial: SharedTrial, study: Study) -> Any:
+    """`_together`; a rank that is told to end takes the others with it, which would wait for it."""
+    try:
+        return _together(ranks, objective, with_trial, trial, study)
+    except (Interrupted, KeyboardInterrupt):
+        ranks.leave()
+        raise
+
+
+def _together(ranks: Ranks, objective: Objective, with_trial: bool, trial: SharedTrial, study: Study) -> Any:
     """What the objective returns on this rank, when all ranks are done; raises if it has failed on any."""
 
     def give_up(failure: Failure) -> None:
@@ -79,11 +92,13 @@ def _evaluate(ranks: Ranks, objective: Objective, with_trial: bool, trial: Share
 
     left = threading.Event()
     threading.Thread(target=ranks.watch, args=(left, give_up), name="taut-ranks", daemon=True).start()
-    own: Exception | None = None
+    own: Exception | SystemExit | None = None
     result = None
     try:
         result = objective(trial) if with_trial else objective(**trial.params, **trial.offered)
-    except Exception as error:
+    except Interrupted:
+        raise
+    except (Exception, SystemExit) as error:
         own = error
     finally:
         left.set()
@@ -99,7 +114,7 @@ def _said(failure: Failure, ranks: Ranks) -> str:
     return f"rank {failure.rank} of {ranks.size} failed:\n{failure.text}"
 
 
-def _told(error: Exception | None) -> str | None:
+def _told(error: Exception | SystemExit | None) -> str | None:
     """What the other ranks hear of it: nothing of a trial that only ends early."""
     if error is None or isinstance(error, TrialPruned | TrialPaused) or type(error).__name__ == "TrialPruned":
         return None

@@ -84,7 +84,9 @@ class SharedTrial(Trial):
 
     def _wish(self, name: str, form: Form) -> Any:
         real = self._real
-        self.params[name] = self._ranks.agree(lambda: None if real is None else real._wish(name, form))
+        self.params[name] = self._ranks.agree(
+            "suggest_*", lambda: None if real is None else real._wish(name, form)
+        )
         return self.params[name]
 
     def set_user_attr(self, key: str, value: Any) -> None:
@@ -113,14 +115,14 @@ class _Channel:
 
     def should_stop(self, trial: Trial) -> bool:
         real = _shared(trial)._real
-        return _shared(trial)._ranks.agree(lambda: real is not None and real.should_stop())
+        return _shared(trial)._ranks.agree("should_stop", lambda: real is not None and real.should_stop())
 
     def should_checkpoint(self, trial: Trial) -> bool:
         shared = _shared(trial)
         if shared._silent:
             shared._silent -= 1
             return False
-        asked, shared._skip = shared._ranks.agree(shared._leaves)
+        asked, shared._skip = shared._ranks.agree("should_checkpoint", shared._leaves)
         shared._silent = shared._skip
         return asked
 

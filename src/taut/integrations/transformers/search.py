@@ -119,7 +119,7 @@ def _told(study: Study, names: list[str]) -> list[Any]:
             told = look()
         except taut.StudyError as error:
             told = str(error)
-    told = ranks.agree(lambda: told)
+    told = ranks.agree("the best trial", lambda: told)
     if isinstance(told, str):
         raise taut.StudyError(told)
     return told

@@ -63,15 +63,31 @@ class Batch:
 
     @staticmethod
     def masked(logits: Array, scored: Array | None, ignore: int, shift: bool, *others: Array) -> Batch:
-        """As `labelled`, where labels only say what is scored; or a boolean mask may say it, or nothing (all are)."""
+        """As `labelled`, where labels only say what is scored; or a boolean mask may say it, or nothing (all are).
+
+        Raises InputError for a mask of the integers 0 and 1, which read as labels would let padding count.
+        """
         if scored is None:
             return Batch.of(logits, *others)
         every = Batch.of(logits, scored, *others)
         mask = every.library.adopt(scored)
         if str(mask.dtype).rpartition(".")[2] != "bool":
+            every._refuse_counting_mask(mask, ignore)
             return Batch.labelled(logits, scored, ignore, shift, *others)
         same_shape("the mask", mask.shape, every.shape, "the logits")
         return every._at(every._ahead(mask, False) if shift else mask.reshape(-1), shift)
+
+    def _refuse_counting_mask(self, given: Array, ignore: int) -> None:
+        """In a vocabulary of two, 0 and 1 are what labels are made of; in a larger one, hardly."""
+        if self.vocabulary <= 2 or ignore in (0, 1):
+            return
+        zeros, ones = given == 0, given == 1
+        if bool((zeros | ones).all()) and bool(zeros.any()) and bool(ones.any()):
+            raise InputError(
+                "labels are only 0 and 1, in a vocabulary of "
+                f"{self.vocabulary}. A mask? Give booleans: mask.bool(), or mask.astype(bool). Labels? Only what is not {ignore} "
+                f"counts: give labels != {ignore}"
+            )
 
     def _ahead(self, labels: Array, ignore: int) -> Array:
         """Flat labels, each moved to the row before its own, which predicts it."""

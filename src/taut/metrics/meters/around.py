@@ -13,10 +13,10 @@ _KEY = "the trial"
 
 
 class Around:
-    """Call `begin`, let the trial run, call `end`. devices: the GPUs that it may use."""
+    """Call `begin`, let the trial run, call `end`. devices: the GPUs that it may use. thrifty: as of `OwnProcess`."""
 
-    def __init__(self, devices: Devices) -> None:
-        self._own, self._watch = OwnProcess(), Watch([devices], outside=False)
+    def __init__(self, devices: Devices, thrifty: bool = False) -> None:
+        self._own, self._watch = OwnProcess(thrifty), Watch([devices], outside=False)
 
     def begin(self) -> None:
         self._watch.begin(_KEY, 0, None, time.monotonic())

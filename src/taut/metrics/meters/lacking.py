@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from taut import machine
 from taut.metrics.meters import nvml, rapl
 from taut.readings import GPU_LEFT, READINGS, WALL
 
-__all__ = ["caution", "lacking", "unmeasured"]
+__all__ = ["Unmeasured", "caution", "lacking", "unmeasured"]
 
 _GPU = ("peak_gpu_memory_gb", "gpu_hours", "gpu_utilisation", "gpu_energy_joules", GPU_LEFT)
+
+
+class Unmeasured(NamedTuple):
+    """Why a trial cannot be judged, and what to do. never: whether no trial can have that reading on this machine."""
+
+    why: str
+    never: bool
 
 
 def lacking(gpus: bool) -> dict[str, str]:
@@ -45,7 +53,7 @@ def caution(metrics: Collection[str], gpus: bool) -> str | None:
     return f"not measured here, so that trials have to report it themselves: {text}"
 
 
-def unmeasured(metrics: Collection[str], there: Collection[str], gpus: bool) -> str | None:
+def unmeasured(metrics: Collection[str], there: Collection[str], gpus: bool) -> Unmeasured | None:
     """Why a trial that has ended well cannot be judged, and what to do; None if it can, as far as meters go.
 
     metrics: what the study asks for. there: what was reported or measured.
@@ -53,9 +61,12 @@ def unmeasured(metrics: Collection[str], there: Collection[str], gpus: bool) -> 
     for name in metrics:
         if name not in READINGS or name in there or name == WALL:
             continue
-        why = lacking(gpus).get(name, "it was over too soon, or its process could not be looked into")
-        return (
-            f"{name} was neither reported nor measured: {why}. Run the study where it can be measured (`taut doctor` tells), "
-            f"let trials report it, taut.report({name}=...), or take it out of the study's objectives and subject_to"
+        here = lacking(gpus).get(name)
+        why = here or "it was over too soon, or its process could not be looked into"
+        where = "Run the study where it can be measured (`taut doctor` tells), let" if here else "Let"
+        text = (
+            f"{name} was neither reported nor measured: {why}. {where} trials report it, taut.report({name}=...), "
+            "or take it out of the study's objectives and subject_to"
         )
+        return Unmeasured(text, here is not None)
     return None

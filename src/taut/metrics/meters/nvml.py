@@ -6,7 +6,8 @@ Every function gives None where the library, the driver or the device cannot tel
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 __all__ = ["Gpu", "gpu", "reason"]
@@ -72,14 +73,20 @@ class Gpu(NamedTuple):
 
         It does not in a container with process numbers of its own.
         """
-        running = self._asked(self.library.nvmlDeviceGetComputeRunningProcesses) or ()
-        theirs = [one.usedGpuMemory for one in running if one.pid in pids]
+        theirs = [one.usedGpuMemory for one in self._running() if one.pid in pids]
         if theirs and None not in theirs:
             return int(sum(theirs))
-        if not alone:
+        if not alone or self.shared(pids):
             return None
         found = self._asked(self.library.nvmlDeviceGetMemoryInfo)
         return None if found is None else int(found.used)
+
+    def shared(self, pids: Collection[int]) -> bool:
+        """Whether any other process of this machine uses it, so that what is known of the whole device is not these processes' alone."""
+        return any(one.pid not in pids and os.path.exists(f"/proc/{one.pid}") for one in self._running())
+
+    def _running(self) -> Sequence[Any]:
+        return self._asked(self.library.nvmlDeviceGetComputeRunningProcesses) or ()
 
     def _asked(self, question: Callable[[Any], T]) -> T | None:
         try:

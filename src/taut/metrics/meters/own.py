@@ -15,6 +15,7 @@ from taut.readings import GPU_LEFT, short
 __all__ = ["GB", "OwnProcess"]
 
 GB = 1e9  # bytes, as in `taut.queue.memory`
+_TINY = 1e-3  # seconds; looking at the memory of such a trial takes a noticeable part of it
 _RESET = b"5"  # forgets the peak of resident memory, since Linux 4.0
 
 
@@ -23,21 +24,24 @@ class OwnProcess:
 
     Memory is that of this process alone: of children (data loaders) only who watches from outside knows (`watch.py`). GPU memory is what
     PyTorch has allocated. After each trial what it left behind is freed; what cannot be freed is a reading of its own from the
-    second trial on, since the first one may load what all of them use.
+    second trial on, since the first one may load what all of them use. thrifty: nobody asks for memory, so that it is not looked at while trials
+    take less than a millisecond.
     """
 
-    def __init__(self) -> None:
-        self._cpu = 0.0
+    def __init__(self, thrifty: bool = False) -> None:
+        self._thrifty, self._tiny = thrifty, False  # whether the last trial was
+        self._cpu = self._began = 0.0
         self._fresh = False  # whether the peak of memory is this trial's
         self._left: int | None = None  # bytes that tensors held after the last trial
 
     def begin(self) -> None:
         cuda.begin()
-        self._fresh = _forget_peak()
-        self._cpu = _cpu()
+        self._fresh = not (self._thrifty and self._tiny) and _forget_peak()
+        self._cpu, self._began = _cpu(), time.perf_counter()
 
     def end(self) -> dict[str, float]:
         """The readings of the trial that was begun."""
+        self._tiny = time.perf_counter() - self._began < _TINY
         found = {"cpu_seconds": short(max(_cpu() - self._cpu, 0.0))}
         if self._fresh and (memory := _peak()) is not None:
             found["peak_memory_gb"] = short(memory / GB)

@@ -32,6 +32,9 @@ class Trees:
     def __init__(self) -> None:
         self._strangers = _there()
         self._ours: dict[int, int] = {}  # the root of each process that is known
+        self._roots: set[int] = (
+            set()
+        )  # all that live: what a trial has started may serve the next one in the same process
         self._groups, self._group = _read("/proc/self/cgroup"), machine.memory_group()
         self._resident: dict[
             int, int
@@ -39,24 +42,27 @@ class Trees:
 
     def begin(self, root: int) -> None:
         """Another trial begins in this process."""
+        self._roots.add(root)
         self._resident.pop(root, None)
 
     def look(self, roots: Collection[int]) -> dict[int, Tree]:
-        """The tree of each root that lives. A root has a session of its own, or is found as an ancestor.
+        """The tree of each of these that lives. A root has a session of its own, or is found as an ancestor.
 
         A tree in a control group of its own holds what that holds, less the files that it has cached. Else one process holds its
         resident memory; several hold their proportional parts of what they share, as copies of a parent do. That is looked at only when they
         have grown: at other times they are said to hold no more than the largest of them.
         """
-        self._find(set(roots))
+        self._roots.update(roots)
+        self._find()
         members: dict[int, list[int]] = {root: [] for root in roots}
         for pid, root in self._ours.items():
             if root in members:
                 members[root].append(pid)
         return {root: Tree(pids, self._memory(root, pids)) for root, pids in members.items() if pids}
 
-    def _find(self, roots: set[int]) -> None:
-        there = _there()
+    def _find(self) -> None:
+        there, roots = _there(), self._roots
+        roots &= there
         self._strangers &= there
         self._strangers -= roots
         self._ours = {pid: root for pid, root in self._ours.items() if pid in there and root in roots}

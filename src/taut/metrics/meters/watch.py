@@ -26,6 +26,8 @@ _LEAST = 0.2  # seconds between two looks at least
 _PART = 400.0  # of so many seconds one may be spent on looking ...
 _AHEAD = 0.03  # ... and so many seconds ahead of that, so that short trials are looked at often enough
 _COUNTED = 2.0  # seconds that a trial has to take for energy to be told: counters move in steps
+_OFTEN = 3  # looks at a trial's memory at least, the last of them ...
+_LATE = 0.5, 0.1  # ... no more than so many seconds, or such a part of the trial, before its end
 _AGE = 0.2  # seconds that a reading of a counter may be old at a trial's start
 
 
@@ -51,7 +53,9 @@ class _Run:
         self.energy: float | None = None
         self.packages: Stand | None = None
         self.memory = self.gpu_memory = 0
+        self.looks, self.looked = 0, now
         self.busy: list[float] = []
+        self.shared = False  # whether somebody else was seen on its GPUs
 
 
 class Watch:
@@ -99,7 +103,8 @@ class Watch:
         if self._trees is not None and now - min(run.began for run in watched.values()) >= _FIRST:
             for pid, tree in self._trees.look(watched.keys()).items():
                 run = watched[pid]
-                run.memory = max(run.memory, tree.memory)
+                if tree.memory:  # not of one that has ended
+                    run.memory, run.looks, run.looked = max(run.memory, tree.memory), run.looks + 1, now
                 self._look_at_gpus(run, tree.pids)
             if self._packages is not None:
                 self._packages.stand(now)
@@ -107,6 +112,14 @@ class Watch:
         self._credit -= time.thread_time() - spent
         self._looked, self._rested = now, now + max(0.0, -self._credit) * _PART
         self._next = max(self._rested, now + _LEAST)
+
+    def saw(self, key: Hashable, now: float) -> bool:
+        """Whether the memory of a trial that ends now was looked at often enough for its peak to be known. Ask before `end`."""
+        run = self._runs.get(key)
+        if run is None:
+            return False
+        seconds, part = _LATE
+        return run.looks >= _OFTEN and now - run.looked <= max(seconds, part * (now - run.began))
 
     def end(self, key: Hashable, now: float) -> dict[str, float]:
         """The trial is over: its readings."""
@@ -120,7 +133,7 @@ class Watch:
             found["peak_gpu_memory_gb"] = run.gpu_memory / GB
         if run.devices.share:
             found["gpu_hours"] = run.devices.share * took / 3600
-        if run.busy:
+        if run.busy and not run.shared:
             found["gpu_utilisation"] = sum(run.busy) / len(run.busy)
         if took >= _COUNTED:
             found |= self._joules(run, now)
@@ -128,6 +141,10 @@ class Watch:
 
     def _joules(self, run: _Run, now: float) -> dict[str, float]:
         found: dict[str, float] = {}
+        if run.energy is not None and run.pid is None:  # nobody has looked
+            run.shared = any(one.shared([os.getpid()]) for one in run.gpus)
+        if run.shared:
+            run.energy = None
         gpus = None if run.energy is None else _sum([one.energy() for one in run.gpus])
         if gpus is not None and run.energy is not None:
             found["gpu_energy_joules"] = gpus - run.energy
@@ -151,7 +168,8 @@ class Watch:
     def _look_at_gpus(self, run: _Run, pids: list[int]) -> None:
         for one in run.gpus:
             run.gpu_memory = max(run.gpu_memory, one.memory(pids, run.devices.alone) or 0)
-        if run.gpus and run.devices.alone:
+        if run.gpus and run.devices.alone and not run.shared:
+            run.shared = any(one.shared(pids) for one in run.gpus)
             busy = [one.busy() for one in run.gpus]
             if (together := _sum(busy)) is not None:
                 run.busy.append(together / len(busy))
