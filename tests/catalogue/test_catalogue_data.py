@@ -37,7 +37,7 @@ def settings() -> Iterator[tuple[Entry, catalogue.Setting]]:
 
 
 def aliases(library: str) -> list[tuple[str, catalogue.Alias]]:
-    return [(e.name, alias) for e in ENTRIES.values() for alias in e.aliases if alias.library == library]
+    return [(e.name, alias) for e in ENTRIES.values() for alias in e.aliases if alias.owner == library]
 
 
 def test_there_is_enough_of_each_family() -> None:

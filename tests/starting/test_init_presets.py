@@ -124,7 +124,7 @@ FLAGS = st.builds(
     low=st.one_of(st.none(), st.floats(-10, 10)),
     high=st.one_of(st.none(), st.floats(-10, 10)),
     switch=st.one_of(st.none(), st.just(("--x", "")), st.just(("--x", "--no-x"))),
-    library=st.booleans(),
+    inherited=st.booleans(),
     where=st.sampled_from(["train.py:3", "base.yaml", "--help"]),
     help=st.text(max_size=20),
 )

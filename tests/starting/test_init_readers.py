@@ -241,7 +241,7 @@ def test_dataclasses_of_the_script_and_of_modules_beside_it(desk: Desk) -> None:
     )
     flags = by_name(dataclassfields.read(sources(script), PYTHON).flags)
     assert list(flags) == ["seed", "lr", "mode", "decay", "names", "data"]
-    assert (flags["lr"].default, flags["lr"].help, flags["lr"].library) == (0.2, "step size", False)
+    assert (flags["lr"].default, flags["lr"].help, flags["lr"].inherited) == (0.2, "step size", False)
     assert flags["mode"].choices == ("a", "b")
     assert (flags["decay"].kind, flags["names"].kind, flags["data"].required) == ("float", "list", True)
 
@@ -255,7 +255,7 @@ def test_every_field_of_the_installed_training_arguments_is_found_without_import
     before = set(sys.modules)
     script_flags = by_name(dataclassfields.read(sources(script), PYTHON).flags)
     assert not {name for name in set(sys.modules) - before if name.startswith(("transformers", "torch"))}
-    assert script_flags["learning_rate"].kind == "float" and script_flags["learning_rate"].library
+    assert script_flags["learning_rate"].kind == "float" and script_flags["learning_rate"].inherited
     # the same names by another way of counting: lines of the class that annotate and assign
     package = Path(importlib.util.find_spec("transformers").origin or "").parent  # type: ignore[union-attr]
     body = (package / "training_args.py").read_text().partition("\nclass TrainingArguments")[2]

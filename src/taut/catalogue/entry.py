@@ -51,7 +51,7 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A parameter's name in a library.
 
-    library, name: whose, and as it is written there; dots part nested keys (``optimizer.lr``).
+    owner, name: whose, and as it is written there; dots part nested keys (``optimizer.lr``).
     contexts: where the name means this parameter; empty: always.
     checked: the version whose source was looked at.
     inverted: the library's true is the catalogue's false.
@@ -60,7 +60,7 @@ class Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vague: whether the name tells nothing unless one knows whose it is, such as C, k and gamma.
     """
 
-    library: Library
+    owner: Library = msgspec.field(name="library")
     name: str
     contexts: tuple[Context, ...] = ()
     checked: str = ""
@@ -127,14 +127,14 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     def names(self, library: str | None = None) -> tuple[str, ...]:
         """Its names in `library`, or in all of them; each once."""
-        fitting = (a.name for a in self.aliases if library is None or a.library == library)
+        fitting = (a.name for a in self.aliases if library is None or a.owner == library)
         return tuple(dict.fromkeys(fitting))
 
     def called(self, flag: str, library: str, context: str | None = None) -> Alias | None:
         """The alias by which `flag` means this entry in `library`, where the context is `context`."""
         for alias in self.aliases:
             fits = context is None or not alias.contexts or context in alias.contexts
-            if fits and alias.library == library and plain(alias.name) == plain(flag):
+            if fits and alias.owner == library and plain(alias.name) == plain(flag):
                 return alias
         return None
 

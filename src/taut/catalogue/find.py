@@ -30,7 +30,7 @@ def entries(
     if library is None:
         return chosen
     wanted = (library, *load.libraries()[library].includes)  # type: ignore[index]
-    return tuple(each for each in chosen if any(a.library in wanted for a in each.aliases))
+    return tuple(each for each in chosen if any(a.owner in wanted for a in each.aliases))
 
 
 def meanings(flag: str, library: str | None = None, context: str | None = None) -> tuple[Entry, ...]:

@@ -96,19 +96,17 @@ def _whole(
         for rule in rules:
             yield from (f"  {line}" for line in rule.toml().splitlines())
             yield from _wrapped(f"# {rule.title}. {rule.notes}".rstrip(), "    ")
-    called = [alias for alias in entry.aliases if library is None or alias.library == library]
+    called = [alias for alias in entry.aliases if library is None or alias.owner == library]
     if called:
         yield from ("", "Called")
         for alias in called:
-            default = entry.defaults.get(alias.library)
+            default = entry.defaults.get(alias.owner)
             extras = [f"in {', '.join(alias.contexts)}"] if alias.contexts else []
             extras += ["the other way round"] if alias.inverted else []
             extras += [f"gone {alias.gone}"] if alias.gone else []
             extras += [f"default {_said(default)}"] if default is not None and not alias.gone else []
             extras += [f"with {inline(alias.values)[2:-2]}"] if alias.values else []
-            yield _cut(
-                f"  {alias.library:12}  {alias.name}{'  (' + '; '.join(extras) + ')' if extras else ''}"
-            )
+            yield _cut(f"  {alias.owner:12}  {alias.name}{'  (' + '; '.join(extras) + ')' if extras else ''}")
     for title, pairs in (
         ("Goes with", [(each.name, each.how) for each in entry.interactions]),
         ("Versions", [("", each) for each in entry.versions]),

@@ -30,12 +30,12 @@ SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 class Launcher:
     """How a configuration is run.
 
-    library: whose names its keys are, as the catalogue calls it. command: words, with {config}. results: keys of `[results]`.
+    dialect: whose names its keys are, as the catalogue calls it. command: words, with {config}. results: keys of `[results]`.
     metric: what to minimise or maximise. notes: what the user has to see to, in sentences.
     """
 
     title: str
-    library: str
+    dialect: str
     command: tuple[str, ...]
     results: Mapping[str, str]
     metric: str

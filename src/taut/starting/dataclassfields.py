@@ -123,7 +123,7 @@ def _field(source: Source, owner: ast.ClassDef, node: ast.AnnAssign, name: str) 
         default=default,
         choices=choices,
         required=required,
-        library=not source.own and "site-packages" in source.path.parts,
+        inherited=not source.own and "site-packages" in source.path.parts,
         where=where,
         help=" ".join(help_.split()) if isinstance(help_, str) else "",
     )

@@ -47,12 +47,12 @@ def fitted(
     own = f"the {file}'s own" if start is UNKNOWN else "that of your command"
     if not _plain(wish):
         return Fitted(prior)
-    if flag.library and start is UNKNOWN:
+    if flag.inherited and start is UNKNOWN:
         if "start" in prior:  # made for this undertaking, where a library's default is for all
             differs = prior["start"] != wish if _number(wish) else False
             return Fitted(prior, f"the library's default is {wish:g}" if differs else "")
         own = "the library's default"
-    if not flag.library or start is not UNKNOWN:
+    if not flag.inherited or start is not UNKNOWN:
         prior = _widened(prior, wish)
     value = _as_value(wish, prior)
     if value is None:
@@ -166,7 +166,7 @@ def _among(prior: Prior, kind: str, flag: Flag) -> Prior | None:
         values = [same for each in prior[kind] if (same := _one_of(each, choices)) is not None]
         if "start" in prior:
             prior = {**prior, "start": _one_of(prior["start"], choices)}
-        if len(values) < 2 and len(choices) <= _MOST_LEVELS and not flag.library:
+        if len(values) < 2 and len(choices) <= _MOST_LEVELS and not flag.inherited:
             values = list(choices)
         return _levels(prior, kind, values)
     numbers = sorted(each for each in choices if _number(each))

@@ -32,7 +32,7 @@ class Flag:
     of a function, a key of a configuration and a positional argument; spellings: its others, ``-l``. kind: of its values; empty if that is not known.
     default: a literal, None, or `UNKNOWN`. choices: the only values that are allowed, if that was said. low, high: bounds that
     the script itself checks. switch: the words for true and for false of a flag that takes no value (an empty text: none).
-    library: whether the default is that of a library, made for everybody, and not of the user's own script.
+    inherited: whether the default is that of a library, made for everybody, and not of the user's own script.
     free: whether it takes texts of which the script does not say which. positional, required: the script does not run without it. trap: why a value on the command line would not do what it says.
     where: for people, ``train.py:34``. help: the script's own words.
     """
@@ -49,7 +49,7 @@ class Flag:
     spellings: tuple[str, ...] = ()
     positional: bool = False
     required: bool = False
-    library: bool = False
+    inherited: bool = False
     trap: str = ""
     where: str = ""
     help: str = ""

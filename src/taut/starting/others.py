@@ -47,10 +47,10 @@ def of_config(request: Request, wanted: Preset | None) -> Outline:
         "pt": ("pretrain",),
         "rm": ("reward",),
     }.get(method, ("lora_sft", "full_sft") if lora else ("full_sft",))
-    context = Context(contexts, (run.library, "hf", "peft"))
+    context = Context(contexts, (run.dialect, "hf", "peft"))
     if wanted is not None:
         context = Context(
-            tuple(wanted.contexts), (run.library, *wanted.libraries), tuple(e.name for e in wanted.entries)
+            tuple(wanted.contexts), (run.dialect, *wanted.libraries), tuple(e.name for e in wanted.entries)
         )
     measured = Measure(
         run.metric,

@@ -123,6 +123,6 @@ def _named(entry: Entry, library: str, name: str) -> Flag:
         _KINDS[entry.kind],
         default,
         switch=switch,
-        library=True,
+        inherited=True,
         where=f"catalogue: {library}",
     )

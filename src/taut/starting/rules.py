@@ -148,7 +148,7 @@ def _batch(selection: Selection, given: Mapping[str, Any]) -> int | None:
         if pick.entry is not None and pick.entry.name in (_MICRO, "gradient_accumulation_steps")
     }
     values = [given.get(flag.name, flag.default) for flag in parts.values()]
-    own = any(flag.name in given or not flag.library for flag in parts.values())
+    own = any(flag.name in given or not flag.inherited for flag in parts.values())
     if not own or not all(
         isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in values
     ):

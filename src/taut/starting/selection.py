@@ -77,7 +77,7 @@ def _pick(flag: Flag, context: Context, start: Any, fixed: str | None) -> Pick:
     if flag.trap:
         return replace(pick, why=flag.trap)
     if entry is None:
-        mine = re.search(r":\d+$|^--help$", flag.where) and not flag.library and not is_kept(flag.name)
+        mine = re.search(r":\d+$|^--help$", flag.where) and not flag.inherited and not is_kept(flag.name)
         prior = guessed(flag) if mine else None
         why = "not in the catalogue; the range is a guess around the default" if prior else ""
         return replace(pick, prior=prior, why=why)
@@ -104,7 +104,7 @@ def _pick(flag: Flag, context: Context, start: Any, fixed: str | None) -> Pick:
 def _is_share(flag: Flag, start: Any) -> bool:
     """Whether a flag for the warm-up takes a share of all steps, not their number."""
     value = flag.default if start is UNKNOWN else start
-    return flag.kind == "float" and not flag.library and isinstance(value, float) and 0 <= value <= 1
+    return flag.kind == "float" and not flag.inherited and isinstance(value, float) and 0 <= value <= 1
 
 
 def _unasked(entry: Entry, context: Context) -> str:
@@ -173,7 +173,7 @@ def _ranked(picks: Sequence[Pick], context: Context) -> list[Pick]:
     else:
         high = sum(weight(pick) == 0 for pick in ordered)
         keep = max(high, min(MOST, sum(weight(pick) <= 1 for pick in ordered)))
-        while keep < FEW and ordered[keep:] and ordered[keep].searched and not ordered[keep].flag.library:
+        while keep < FEW and ordered[keep:] and ordered[keep].searched and not ordered[keep].flag.inherited:
             keep += (
                 1  # little is there: then also what matters less, where the script itself has a flag for it
             )
@@ -187,7 +187,7 @@ def _ranked(picks: Sequence[Pick], context: Context) -> list[Pick]:
                 if only_speed
                 else f"{pick.entry.impact} impact: {pick.why}"
             )
-            least = pick.entry.impact == "low" and pick.flag.library
+            least = pick.entry.impact == "low" and pick.flag.inherited
             pick = replace(
                 pick, searched=False, prior=None if least else pick.prior, why="" if least else why
             )

@@ -46,7 +46,7 @@ def of_function(source: Source, node: ast.FunctionDef, prefix: str = "") -> list
                 if prefix and "bool" in (kind, kind_of(value))
                 else None,
                 required=default is None,
-                library="site-packages" in source.path.parts,
+                inherited="site-packages" in source.path.parts,
                 where=source.at(each),
             )
         )

@@ -18,7 +18,7 @@ _SAME_TEXT: Final = ("lower", "upper", "strip", "casefold")
 
 def with_texts(flag: Flag, modules: Sequence[Source], given: Any = None) -> Flag:
     """`flag` with those texts as its choices, or marked as free. given: its value in the user's own command, which works."""
-    if flag.library or flag.choices or flag.kind not in ("str", "") or flag.switch is not None:
+    if flag.inherited or flag.choices or flag.kind not in ("str", "") or flag.switch is not None:
         return flag
     texts = dict.fromkeys(text for source in modules for text in _texts(source, flag.name) if text)
     if not texts:

@@ -143,8 +143,8 @@ def _others(outline: Outline) -> Iterator[str]:
     silent = [
         pick for pick in outline.selection.picks if not pick.searched and not pick.prior and not pick.why
     ]
-    rest = [pick.flag.name for pick in silent if not pick.flag.library]
-    if more := sum(pick.flag.library for pick in silent):
+    rest = [pick.flag.name for pick in silent if not pick.flag.inherited]
+    if more := sum(pick.flag.inherited for pick in silent):
         rest.append(f"{more} settings of the libraries")
     if offered:
         yield "# Not searched; take the # away to search one."

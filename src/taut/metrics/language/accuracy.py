@@ -33,7 +33,7 @@ class Accuracy(TokenMean):
         """Takes in a batch, and returns itself. logits: (..., vocabulary). labels: (...), ids of tokens."""
         logits = table(logits, "logits")
         batch = Batch.labelled(logits, labels, self.ignore, self.shift)
-        library, xp, k = batch.library, batch.library.xp, min(self.k, batch.vocabulary)
+        library, xp, k = batch.kit, batch.kit.xp, min(self.k, batch.vocabulary)
         ids = library.adopt(np.arange(batch.vocabulary))
 
         def values(part: slice) -> Array:

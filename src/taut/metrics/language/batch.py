@@ -35,7 +35,7 @@ class Batch:
     sequences; in a batch of one axis each token is an example of its own, unless labels are shifted along it.
     """
 
-    library: Library
+    kit: Library
     shape: tuple[int, ...]
     vocabulary: int
     where: Array | None
@@ -54,7 +54,7 @@ class Batch:
     def labelled(logits: Array, labels: Array, ignore: int, shift: bool, *others: Array) -> Batch:
         """The tokens of (..., vocabulary) logits whose label (...) is not `ignore`; those after them with `shift`."""
         every = Batch.of(logits, labels, *others)
-        found = every.library.integers(labels, "labels")
+        found = every.kit.integers(labels, "labels")
         same_shape("labels", found.shape, every.shape, "the logits")
         flat = every._ahead(found, ignore) if shift else found.reshape(-1)
         scored = flat != ignore
@@ -70,7 +70,7 @@ class Batch:
         if scored is None:
             return Batch.of(logits, *others)
         every = Batch.of(logits, scored, *others)
-        mask = every.library.adopt(scored)
+        mask = every.kit.adopt(scored)
         if str(mask.dtype).rpartition(".")[2] != "bool":
             every._refuse_counting_mask(mask, ignore)
             return Batch.labelled(logits, scored, ignore, shift, *others)
@@ -95,12 +95,12 @@ class Batch:
             raise InputError(
                 "one row of logits has no row after it whose label it predicts: leave out shift=True"
             )
-        moved = self.library.xp.empty_like(labels)
+        moved = self.kit.xp.empty_like(labels)
         moved[..., :-1], moved[..., -1:] = labels[..., 1:], ignore
         return moved.reshape(-1)
 
     def _at(self, scored: Array, shift: bool, labels: Array | None = None) -> Batch:
-        (where,) = self.library.xp.where(scored)
+        (where,) = self.kit.xp.where(scored)
         length = self.count if shift and len(self.shape) == 1 else self.length
         if len(where) == self.count:
             return replace(self, labels=labels, length=length)
@@ -119,7 +119,7 @@ class Batch:
 
     def values(self, of: Callable[[slice], Array]) -> Array:
         """A number for each scored token, (n,) float64. of: the numbers of a part of them, so that memory stays small."""
-        found, step = self.blank(), self.library.at_a_time(self.vocabulary)
+        found, step = self.blank(), self.kit.at_a_time(self.vocabulary)
         for begin in range(0, self.count, step):
             part = slice(begin, min(begin + step, self.count))
             found[part] = of(part)
@@ -127,18 +127,18 @@ class Batch:
 
     def blank(self) -> Array:
         """(n,) float64. Filled in part by part: small results kept one by one would leave holes between the large arrays that come and go."""
-        return self.library.zeros(self.count)
+        return self.kit.zeros(self.count)
 
     def rows(self, values: Array, part: slice) -> Array:
         """Those rows of (..., k) values that belong to the scored tokens of a part."""
-        return self.library.rows(values, self.where, part)
+        return self.kit.rows(values, self.where, part)
 
     def moments(self, values: Array) -> list[float]:
         """Sums over sequences, of the totals and lengths of each: what a mean and its standard error need.
 
         total, tokens, sequences, total², total*tokens, tokens², tokens that are not finite. One transfer from a device.
         """
-        xp = self.library.xp
+        xp = self.kit.xp
         total, size = self._by_sequence(values), self._by_sequence(xp.ones_like(values))
         sums = (total, size, size > 0, total * total, total * size, size * size, ~xp.isfinite(values))
         return list(xp.stack([xp.sum(each, dtype=values.dtype) for each in sums]).tolist())
@@ -147,5 +147,5 @@ class Batch:
         """Sums (sequences,) of (n,) values. Spread out and summed along the axis: always in the same order, on a GPU as well."""
         if self.length <= 1:
             return values
-        spread = self.library.spread(values, self.where, math.prod(self.shape))
+        spread = self.kit.spread(values, self.where, math.prod(self.shape))
         return spread.reshape(-1, self.length).sum(-1)

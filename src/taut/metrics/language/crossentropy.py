@@ -161,7 +161,7 @@ class CrossEntropy(TokenMean):
         """Adds the scored tokens, and returns how many they were."""
         logits = table(logits, "logits")
         batch = Batch.labelled(logits, labels, ignore, shift)
-        library = batch.library
+        library = batch.kit
 
         def values(part: slice) -> Array:
             log_q = library.log_softmax(batch.rows(logits, part))

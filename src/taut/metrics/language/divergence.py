@@ -77,7 +77,7 @@ class Divergence(TokenMean):
                     "same tokens of the same vocabulary can be compared. With different tokenizers compare bits per byte (CrossEntropy)"
                 )
             batch = Batch.masked(student, labels, self.ignore, self.shift, teacher)
-        library, between = batch.library, self._between(batch.library)
+        library, between = batch.kit, self._between(batch.kit)
         covered = batch.blank()
 
         def values(part: slice) -> Array:

@@ -26,7 +26,7 @@ class Entropy(TokenMean):
         """
         logits = table(logits, "logits")
         batch = Batch.masked(logits, labels, self.ignore, self.shift)
-        library, xp = batch.library, batch.library.xp
+        library, xp = batch.kit, batch.kit.xp
 
         def values(part: slice) -> Array:
             log_p = library.log_softmax(batch.rows(logits, part))

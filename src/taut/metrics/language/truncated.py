@@ -53,7 +53,7 @@ class Truncated:
 
         Overwrites log_q (n, vocabulary), the student's log-probabilities.
         """
-        library, xp = batch.library, batch.library.xp
+        library, xp = batch.kit, batch.kit.xp
         ids = library.integers(batch.rows(self.ids, part), "ids")
         log_p = library.alike(batch.rows(self.log_probs, part), log_q)
         absent = ids < 0
@@ -87,7 +87,7 @@ class Truncated:
 
 def _check(ids: Array, mass: Array, batch: Batch) -> None:
     """Raises InputError if (n, k) ids are no tokens, or twice the same, or (n,) probabilities sum to more than 1."""
-    ordered = batch.library.sort(ids)
+    ordered = batch.kit.sort(ids)
     twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
     if bool(((ordered[:, -1] >= batch.vocabulary) | (ordered[:, -1] < 0) | twice.any(-1)).any()):
         raise InputError(

@@ -55,17 +55,17 @@ def gpu(name: str) -> Gpu | None:
 
 
 class Gpu(NamedTuple):
-    library: Any
+    nvml: Any
     handle: Any
 
     def energy(self) -> float | None:
         """Joules since the driver was loaded, of the whole board; since Volta. The counter moves every 20 to 100 ms."""
-        found = self._asked(self.library.nvmlDeviceGetTotalEnergyConsumption)
+        found = self._asked(self.nvml.nvmlDeviceGetTotalEnergyConsumption)
         return None if found is None else float(found) / 1000
 
     def busy(self) -> float | None:
         """Part of the last moment (a sixth of a second to one, by model) in which anything ran on it."""
-        found = self._asked(self.library.nvmlDeviceGetUtilizationRates)
+        found = self._asked(self.nvml.nvmlDeviceGetUtilizationRates)
         return None if found is None else float(found.gpu) / 100
 
     def memory(self, pids: Collection[int], alone: bool) -> int | None:
@@ -78,7 +78,7 @@ class Gpu(NamedTuple):
             return int(sum(theirs))
         if not alone or self.shared(pids):
             return None
-        found = self._asked(self.library.nvmlDeviceGetMemoryInfo)
+        found = self._asked(self.nvml.nvmlDeviceGetMemoryInfo)
         return None if found is None else int(found.used)
 
     def shared(self, pids: Collection[int]) -> bool:
@@ -86,10 +86,10 @@ class Gpu(NamedTuple):
         return any(one.pid not in pids and os.path.exists(f"/proc/{one.pid}") for one in self._running())
 
     def _running(self) -> Sequence[Any]:
-        return self._asked(self.library.nvmlDeviceGetComputeRunningProcesses) or ()
+        return self._asked(self.nvml.nvmlDeviceGetComputeRunningProcesses) or ()
 
     def _asked(self, question: Callable[[Any], T]) -> T | None:
         try:
             return question(self.handle)
-        except self.library.NVMLError:
+        except self.nvml.NVMLError:
             return None
