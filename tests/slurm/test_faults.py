@@ -74,7 +74,7 @@ def checkpoints(place: Workplace) -> None:
     place.submit()
     place.until_over(300)
     (trial,) = place.trials()
-    assert trial["state"] == "complete" and trial["attempts"] >= 2
+    assert trial["state"] == "complete" and trial["attempts"] >= 2, place.account()
     assert all("paused with its checkpoint" in why for why in trial["interruptions"]), trial
     assert trial["values"]["attempt"] >= 20, "the last job did not go on from the one before"
     began = {one.job for one in place.log() if one.kind == "started"}
