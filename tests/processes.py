@@ -57,11 +57,15 @@ def output(process: subprocess.Popen[str], timeout: float = 30.0) -> str:
     return out
 
 
-def until(condition: Callable[[], Any], timeout: float = 10.0) -> Any:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + timeout
+#: Times for which tests wait are those of a quiet machine; with others beside them these may take that much longer.
+PATIENCE = 3
+
+
+def until(condition: Callable[[], Any], timeout: float = 10.0, account: Callable[[], str] = str) -> Any:
+    """Wait for something to become true; if it does not, say what `account` tells."""
+    deadline = time.monotonic() + PATIENCE * timeout
     while not (found := condition()):
-        assert time.monotonic() < deadline, "it does not happen"
+        assert time.monotonic() < deadline, f"it does not happen\n{account()}"
         time.sleep(0.01)
     return found
 

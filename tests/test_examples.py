@@ -33,7 +33,6 @@ def taut(*words: str, cwd: Path) -> str:
     return ran.stdout
 
 
-@pytest.mark.timeout(300)  # where three files of tests share two processors
 def test_digits_finds_a_good_network(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn trains the digits example")
     place = tmp_path / "digits"
@@ -55,7 +54,6 @@ def test_digits_finds_a_good_network(tmp_path: Path) -> None:
     assert taut("verify", "study.toml", cwd=place) == "all 40 suggestions reproduced\n"
 
 
-@pytest.mark.timeout(300)
 def test_charlm_learns_with_two_warm_workers(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch trains the charlm example")
     script = ROOT / "examples" / "charlm" / "train.py"

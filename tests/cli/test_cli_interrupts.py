@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_home import Home, alive, wait_for
+from cli_home import Home
+
+from processes import alive, until
 
 STUBBORN = """\
 import os, pathlib, signal, time
@@ -35,7 +37,7 @@ def resume(home: Home, trials: int) -> None:
 def test_interrupted_and_resumed(home: Home, number: signal.Signals) -> None:
     home.write("slow", "60")
     run = home.start("run", "study.toml", "--workers", "2")
-    wait_for(lambda: len(home.pids()) == 2)
+    until(lambda: len(home.pids()) == 2)
     began = time.monotonic()
     run.send_signal(number)
     out, err = run.communicate(timeout=20)
@@ -56,7 +58,7 @@ def test_interrupted_after_some(home: Home) -> None:
     home.edit(("trials = 4", "trials = 40"))
     home.write("slow", "0.1")
     run = home.start("run", "study.toml", "--trials", "30")
-    wait_for(lambda: len(home.calls()) > 3)
+    until(lambda: len(home.calls()) > 3)
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=20)
     assert run.returncode == 130
@@ -73,7 +75,7 @@ def test_a_second_interrupt_kills(home: Home) -> None:
     home.write("stubborn.py", STUBBORN + (home.path / "train.py").read_text())
     home.write("slow", "60")
     run = home.start("run", "study.toml")
-    wait_for(lambda: home.pids())
+    until(lambda: home.pids())
     time.sleep(0.1)
     run.send_signal(signal.SIGINT)
     time.sleep(0.3)
@@ -84,7 +86,7 @@ def test_a_second_interrupt_kills(home: Home) -> None:
     assert time.monotonic() - began < 0.9
     assert run.returncode == 130
     assert "Traceback" not in err and err.startswith("interrupted: 0 finished trials are safe")
-    wait_for(lambda: not alive(home.pids()[0]), 1.0)
+    until(lambda: not alive(home.pids()[0]), 1.0)
     resume(home, 4)
 
 
@@ -93,7 +95,7 @@ def test_one_interrupt_ends_a_stubborn_command_within_two_seconds(home: Home) ->
     home.write("stubborn.py", STUBBORN + (home.path / "train.py").read_text())
     home.write("slow", "60")
     run = home.start("run", "study.toml")
-    wait_for(lambda: home.pids())
+    until(lambda: home.pids())
     time.sleep(0.1)
     began = time.monotonic()
     run.send_signal(signal.SIGINT)
@@ -111,7 +113,7 @@ def test_killed_and_resumed(home: Home) -> None:
     told = [run.stdout.readline() for _ in range(5)][1:]  # the head, then four finished trials
     run.kill()
     run.communicate()
-    wait_for(lambda: not [pid for pid in home.pids() if alive(pid)], 5.0)
+    until(lambda: not [pid for pid in home.pids() if alive(pid)], 5.0)
     before = {record["number"]: record for record in home.trials() if record["state"] == "complete"}
     acknowledged = {int(line.split()[1]) for line in told}
     assert acknowledged <= set(before), "what was said to be finished is kept"
@@ -129,7 +131,7 @@ def test_killed_again_and_again(home: Home) -> None:
     for _ in range(3):
         count = len(home.calls())
         run = home.start("run", "study.toml", "--workers", "2")
-        wait_for(lambda count=count: len(home.calls()) >= count + 3)  # type: ignore[misc]
+        until(lambda count=count: len(home.calls()) >= count + 3)  # type: ignore[misc]
         run.kill()
         run.communicate()
     resume(home, 10)
@@ -150,7 +152,7 @@ def test_interrupted_function(home: Home) -> None:
     )
     home.write("slow", "60")
     run = home.start("run", "study.toml", "--workers", "2")
-    wait_for(lambda: len(home.pids()) == 2)
+    until(lambda: len(home.pids()) == 2)
     began = time.monotonic()
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=20)
@@ -166,7 +168,7 @@ def test_interrupted_follow(home: Home) -> None:
     home.edit(("trials = 4", "trials = 5"))
     home.write("slow", "60")
     run = home.start("run", "study.toml")
-    wait_for(lambda: len(home.calls()) == 5)
+    until(lambda: len(home.calls()) == 5)
     follow = home.start("status", "study.toml", "--follow")
     assert follow.stdout is not None and follow.stdout.readline() == "study demo in runs/demo\n"
     follow.send_signal(signal.SIGINT)
@@ -188,7 +190,7 @@ def test_nohup(home: Home) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: home.calls())
+    until(lambda: home.calls())
     run.send_signal(signal.SIGHUP)
     out, _ = run.communicate(timeout=30)
     assert run.returncode == 0
@@ -265,7 +267,7 @@ def test_the_live_line_lives_while_nothing_ends(home: Home) -> None:
     """Trials may take hours; the line says from the start how many run."""
     home.write("slow", "60")
     pid, terminal = on_a_terminal(home, "run", "study.toml", "--workers", "2")
-    wait_for(lambda: len(home.pids()) == 2)
+    until(lambda: len(home.pids()) == 2)
     time.sleep(0.8)
     os.write(terminal, b"\x03")  # Ctrl-C
     text = plain(read_all(terminal))
@@ -279,7 +281,7 @@ def test_the_live_line_lives_while_nothing_ends(home: Home) -> None:
 def test_a_terminal_that_is_closed(home: Home) -> None:
     home.write("slow", "60")
     pid, terminal = on_a_terminal(home, "run", "study.toml", "--workers", "2")
-    wait_for(lambda: len(home.pids()) == 2)
+    until(lambda: len(home.pids()) == 2)
     os.close(terminal)  # the kernel sends SIGHUP; nothing can be written any more
     began = time.monotonic()
     assert exit_code(pid) == 130

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_home import KIND, Home, X, wait_for
+from cli_home import KIND, Home, X
 
+from processes import until
 from taut import machine
 
 # ---------------------------------------------------------------------- several terminals
@@ -57,7 +58,7 @@ def test_a_worker_joins(home: Home) -> None:
     home.edit(("trials = 4", "trials = 16"))
     home.write("slow", "0.1")
     run = home.start("run", "study.toml")
-    wait_for(lambda: home.calls())
+    until(lambda: home.calls())
     worker = home.start("worker", "runs/demo", "--workers", "2")
     assert (run.wait(60), worker.wait(60)) == (0, 0)
     assert sorted(home.calls()) == list(range(16))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from processes import unmetered
+from processes import PATIENCE, alive, unmetered
 from taut import machine
 from taut.definition import Evaluation, Results
 from taut.errors import InputError, StudyError
@@ -76,13 +76,6 @@ def until(executor: CommandExecutor, enough: Callable[[list[Message]], bool]) ->
     return found
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def appear(path: Path) -> str:
     """The text of a file that somebody writes soon."""
     end = time.monotonic() + WAIT
@@ -96,7 +89,9 @@ def vanish(pids: list[int], seconds: float) -> float:
     """Waits until all are gone, and returns how long it took."""
     start = time.monotonic()
     while any(alive(pid) for pid in pids):
-        assert time.monotonic() - start < seconds, f"{[pid for pid in pids if alive(pid)]} still run"
+        assert time.monotonic() - start < PATIENCE * seconds, (
+            f"{[pid for pid in pids if alive(pid)]} still run"
+        )
         time.sleep(0.01)
     return time.monotonic() - start
 

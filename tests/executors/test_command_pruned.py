@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from processes import alive, script, unmetered
+from processes import alive, script, unmetered, until
 from taut.definition import Evaluation
 from taut.errors import InputError
 from taut.executors.arguments import Template, step_text
@@ -136,7 +136,7 @@ def test_a_stubborn_group_is_killed_and_the_others_are_heard_meanwhile(bench: Be
     (outcome,) = [m for m in found if isinstance(m, Outcome)]
     assert (outcome.number, outcome.pruned, outcome.error) == (0, True, None)
     assert any(isinstance(m, Report) and m.number == 1 for m in found)
-    assert not any(alive(pid) for pid in pids)
+    until(lambda: not any(alive(pid) for pid in pids))
 
 
 def test_a_command_that_has_just_ended_by_itself_has_its_own_outcome(bench: Bench, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from taut.trial import State
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_jobs_run_the_trials_and_a_cancelled_one_loses_none(slurm: Cluster, tmp_path: Path) -> None:
     jobqueue = pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     distributed = pytest.importorskip("distributed")

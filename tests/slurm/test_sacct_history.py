@@ -28,6 +28,17 @@ def ours(slurm: Cluster, since: float) -> Jobs:
     return jobs.take(jobs.submit >= since)
 
 
+def account(slurm: Cluster) -> str:
+    return "\n".join(
+        slurm.run(*words)
+        for words in (
+            ("sacct", "-X", "-o", "JobID%20,Partition,State,Submit,Start,End"),
+            ("squeue", "-r"),
+            ("sinfo", "-N"),
+        )
+    )
+
+
 def test_jobs_of_all_kinds_are_read_from_accounting(
     slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,7 +49,7 @@ def test_jobs_of_all_kinds_are_read_from_accounting(
     held = submit(slurm, tmp_path, "--array=3,5-8", "--partition=short", "--time=10")
     gone = submit(slurm, tmp_path, "--partition=short", "--time=7")
     slurm.run("scancel", gone)
-    until(lambda: np.isfinite(ours(slurm, began).end).sum() == 4, timeout=40)
+    until(lambda: np.isfinite(ours(slurm, began).end).sum() == 4, timeout=40, account=lambda: account(slurm))
     jobs = ours(slurm, began)
     assert len(jobs) == 1 + 2 + 5 + 1
     with_gpu = jobs.take(jobs.gpus > 0)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 
+from processes import until
 from taut.slurm import known as known_module
 from taut.slurm import watch as watch_module
 from taut.slurm.jobs import Job, Life
@@ -172,13 +173,6 @@ def submit(slurm: Cluster, script: str, *options: str) -> int:
     return int(said.stdout)
 
 
-def until(condition: Callable[[], object], timeout: float = 30.0) -> None:
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it did not come to this in time"
-        time.sleep(0.1)
-
-
 def fates(watch: Watch, jobs: dict[str, Identity], timeout: float) -> dict[str, str]:
     """What becomes of these lives, all of which end; looked at as a worker does."""
     found: dict[str, str] = {}
@@ -238,7 +232,6 @@ def test_every_ending_is_told_apart(slurm: Cluster, quick: None, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
 def test_failed_nodes_and_time_limits_are_told(slurm: Cluster, quick: None, tmp_path: Path) -> None:
     jobs = {
         "late": submit(slurm, "exec sleep 200", "-w", "node1", "-t", "1"),

@@ -241,7 +241,6 @@ def running(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_way(scenario: Scenario, running: dict[Scenario, Future[None]]) -> None:
     running[scenario].result()
