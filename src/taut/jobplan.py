@@ -231,9 +231,9 @@ def _short(settings: Settings) -> int:
 
 
 def _follower(settings: Settings, lean: bool) -> Settings:
-    """What the successor asks for. It only submits, so it runs as `taut run` did: no container, no set-up."""
+    """What the successor asks for. It only submits, so it runs as `taut run` did: no container, no set-up, nothing to save."""
     asked = _lean(settings) if lean else msgspec.structs.replace(settings, time=_short(settings))
-    return msgspec.structs.replace(asked, container=[], setup=[], python=None)
+    return msgspec.structs.replace(asked, container=[], setup=[], python=None, notice=0)
 
 
 def _takes(settings: Settings, site: Site) -> bool:

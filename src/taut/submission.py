@@ -19,6 +19,7 @@ from taut.snapshot import Snapshot
 
 __all__ = ["active", "check", "follow", "fruitless", "stalled", "submit", "takes_successor", "wind_down"]
 
+_CHANCES = 2  # rounds in succession that may bring nothing: one bad node must not end a weekend
 _PATIENT = 20  # rounds in which trials may save themselves and none finishes
 
 # Complaints of `sbatch --test-only` about what can be had later: such a job is taken, and waits.
@@ -143,7 +144,7 @@ def _number(said: str) -> int:
 
 
 def stalled(rounds: Rounds, snapshot: Snapshot) -> str | None:
-    """Why a successor should not submit more: its round has brought nothing. None if it should."""
+    """Why a successor should not submit more: the last rounds have brought nothing. None if it should."""
     mine, last = allocation.here(), [one for one in rounds.all() if one.kind == "next"]
     return fruitless(last, rounds, snapshot) if mine and mine.id in {one.job for one in last} else None
 
@@ -153,10 +154,9 @@ def fruitless(last: Sequence[Submission], rounds: Rounds, snapshot: Snapshot) ->
     if not last:
         return None
     place = f"look at {rounds.place(last[-1].round)} for what its jobs said, then go on with taut run"
-    if progress(snapshot) <= last[-1].progress:
-        return (
-            f"round {last[-1].round} has brought no result, so nothing more is submitted by itself; {place}"
-        )
+    if len(last) >= _CHANCES and progress(snapshot) <= last[-_CHANCES].progress:
+        vain = " and ".join(str(one.round) for one in last[-_CHANCES:])
+        return f"rounds {vain} have brought no result, so nothing more is submitted by itself; {place}"
     if len(last) >= _PATIENT and snapshot.n_finished <= last[-_PATIENT].finished:
         return f"{_PATIENT} rounds have finished no trial, so nothing more is submitted by itself; {place}"
     return None

@@ -60,7 +60,7 @@ def no_checkpoints(place: Workplace) -> None:
     place.submit()
     place.until_over(240)
     trial = place.trials()[0]
-    assert (trial["state"], trial["attempts"]) == ("failed", 2)
+    assert (trial["state"], trial["attempts"]) == ("failed", 2), place.account()
     assert all("time was over after" in why for why in trial["interruptions"]), trial
     assert trial["error"].startswith("given up after 2 attempts: the job's time was over"), trial
     place.taut("verify", str(place.study))
@@ -132,15 +132,16 @@ def no_worker_left(place: Workplace) -> None:
 
 
 def hopeless(place: Workplace) -> None:
-    """Jobs that all fail at once are not submitted again and again."""
+    """Jobs that all fail at once are submitted once more, and not again and again."""
     broken = "setup = '[[ $SLURM_JOB_NAME == *.next ]]'"  # for the workers alone
     place.define(f'time = "10m"\nworkers = 2\n{broken}\n{SHARED}', trials=2)
     place.submit()
-    place.until_over(60)
-    assert sorted(place.scripts()) == ["job0", "next0"]
-    assert "setup failed with exit code 1" in (place.study / "slurm" / "0000" / "0.log").read_text()
-    assert "round 0 has brought no result" in (place.study / "slurm" / "0000" / "next.log").read_text()
-    assert "round 0 has brought no result" in place.taut("status", str(place.study))
+    place.until_over(90)
+    assert sorted(place.scripts()) == ["job0", "job1", "next0", "next1"]
+    assert "setup failed with exit code 1" in (place.study / "slurm" / "0001" / "0.log").read_text()
+    why = "rounds 0 and 1 have brought no result"
+    assert why in (place.study / "slurm" / "0001" / "next.log").read_text()
+    assert why in place.taut("status", str(place.study))
 
 
 def twice(place: Workplace) -> None:

@@ -232,6 +232,17 @@ def test_the_worker_is_told_what_a_trial_gets(part: float, text: str) -> None:
     assert "--trial-gpus" not in worker_words(Settings(gpus=4), STUDY)
 
 
+@pytest.mark.parametrize(("minutes", "notice"), [(1, 30), (3, 120), (10, 540), (10, 0), (None, 0)])
+def test_no_job_is_ended_by_a_signal_that_comes_before_it_listens(minutes: int | None, notice: int) -> None:
+    """Slurm's may come a minute early; the worker watches the clock as well. A successor has nothing to save."""
+    assert "--signal" not in script(Settings(time=minutes, notice=notice))
+
+
+@pytest.mark.parametrize(("minutes", "notice"), [(2, 30), (5, 75), (30, 120), (None, 120)])
+def test_the_signal_before_the_end(minutes: int | None, notice: int) -> None:
+    assert f"#SBATCH --signal=B:USR1@{notice}\n" in script(Settings(time=minutes, notice=notice))
+
+
 def test_interpreter() -> None:
     assert python_words(PLAIN) == [sys.executable]
     assert python_words(CONTAINER, present=PYTHON) == ["python3"]
@@ -394,7 +405,8 @@ def test_the_signal_before_the_end_reaches_the_command(slurm: Any, tmp_path: Pat
         "import signal; usr1 = [signal.SIGUSR1]; signal.pthread_sigmask(signal.SIG_BLOCK, usr1); "
         "signal.sigwait(usr1); print('asked')"
     )
-    settings = Settings(time=1, notice=60, requeue=False, setup=["true"])
+    soon = ["--signal=B:USR1@90"]  # instead of waiting for the last minute
+    settings = Settings(time=2, notice=30, requeue=False, setup=["true"], extra=soon)
     job = tmp_path / "job.sh"
     log = log_pattern(tmp_path, "%a.log")
     job.write_text(script(settings, log=log, command=[sys.executable, "-c", code]))

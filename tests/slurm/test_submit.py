@@ -161,7 +161,6 @@ exec PYTHON -m taut worker HOME/runs/demo --workers 1 --mode async --notice 75s 
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=1
 #SBATCH --time=00:05:00
-#SBATCH --signal=B:USR1@75
 #SBATCH --requeue
 
 # When this job ends, in seconds since 1970; Slurm says so itself from 23.02 on.
@@ -363,11 +362,11 @@ def test_jobs_without_a_successor_are_given_one(home: Path, slurm: Cluster) -> N
 
 
 def test_in_an_interactive_job_it_is_nobodys_successor(home: Path, slurm: Cluster) -> None:
-    """A round that brought nothing keeps its successor from going on, and not the user who has mended the cause."""
+    """Rounds that brought nothing keep their successor from going on, and not the user who has mended the cause."""
     edit(home, "cpus = 1", 'cpus = 1\nsetup = ["false"]')
     taut(home, "run", "study.toml", "--on", "slurm")
     slurm.wait_idle()
-    assert "round 0 has brought no result" in (home / "runs/demo/slurm/0000/next.log").read_text()
+    assert "rounds 0 and 1 have brought no result" in (home / "runs/demo/slurm/0001/next.log").read_text()
     edit(home, '\nsetup = ["false"]', "")
     words = (sys.executable, "-m", "taut", "run", str(home / "study.toml"), "--on", "slurm")
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
@@ -378,7 +377,7 @@ def test_in_an_interactive_job_it_is_nobodys_successor(home: Path, slurm: Cluste
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0 and "slurm/0001/job.sh" in done.stdout, done.stderr
+    assert done.returncode == 0 and "slurm/0002/job.sh" in done.stdout, done.stderr
     wait(home, 6)
 
 

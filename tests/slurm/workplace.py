@@ -224,7 +224,9 @@ class Workplace:
             f"--- {path}\n{path.read_text()[-1500:]}" for path in sorted(self.study.glob("slurm/*/*.log"))
         ]
         said = [self.taut("trials", str(self.study)), self.taut("status", str(self.study))]
-        return "\n".join([queue, *said, *logs[-6:]])
+        history = self.cluster.run("sacct", "-X", "-o", "JobID%12,JobName%40,State%20,ExitCode,Start,End")
+        daemon = "\n".join(self.cluster.log("slurmctld").splitlines()[-60:])
+        return "\n".join([queue, *said, *logs[-6:], history, daemon])
 
 
 Scenario = Callable[[Workplace], None]

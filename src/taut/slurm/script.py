@@ -27,6 +27,9 @@ __all__ = [
 _ONE_WORD = re.compile(r"\S+")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=,%@+-]+")  # what sbatch takes without quotes
 
+_EARLY = 60  # seconds by which Slurm may send its signal before the time that was asked for (sbatch --signal)
+_STARTING = 30  # seconds after which a worker surely listens
+
 # Variables that sbatch prefers to the script's lines: of what every script says, and of single settings.
 _ALWAYS = frozenset(
     f"SBATCH_{name}"
@@ -192,11 +195,22 @@ def _directives(settings: Settings, name: str, log: str) -> str:
         "gres": gpus,
         "mem": settings.memory,
         "time": None if settings.time is None else _span(settings.time),
-        "signal": f"B:USR1@{settings.notice}",
+        "signal": _signal(settings),
     }
     lines = [f"--{key}={_quoted(str(value))}" for key, value in options.items() if value is not None]
     lines += ["--requeue" if settings.requeue else "--no-requeue", *map(_option, settings.extra)]
     return "\n".join(f"#SBATCH {line}" for line in lines)
+
+
+def _signal(settings: Settings) -> str | None:
+    """When Slurm is to send USR1; None for a job that is not to be told, or that might be told, and ended by it, before it listens.
+
+    A worker watches the clock, too, so a job of a minute loses nothing.
+    """
+    before = settings.notice + _EARLY + _STARTING
+    if not settings.notice or (settings.time is not None and 60 * settings.time < before):
+        return None
+    return f"B:USR1@{settings.notice}"
 
 
 def _span(minutes: int) -> str:

@@ -36,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
     container: words in front of the interpreter, for instance ``["apptainer", "exec", "--nv", "image.sif"]``.
     python: the interpreter in the job; None is the present one, or ``python3`` in a container.
     snapshot: run a frozen copy of the project's files.
-    notice: seconds before the end of a job at which its trials are asked to checkpoint.
+    notice: seconds before the end of a job at which its trials are asked to checkpoint; 0 for a job that has nothing to save.
     requeue: whether Slurm may start a job again after a node failure or a preemption.
     """
 

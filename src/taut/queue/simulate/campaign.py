@@ -95,7 +95,7 @@ class Campaign:
         self._jobs: dict[Job, Worker] = {}  # those that wait or run
         self._tasks = 0  # of this round, still to be submitted
         self._since = 0.0
-        self._progress = -1
+        self._reached: list[int] = []  # by round: what the study had reached when it was submitted
         self._woken = False
 
     def begin(self, at: float = 0.0) -> None:
@@ -105,7 +105,7 @@ class Campaign:
     # ------------------------------------------------------------------ what is on the queue
 
     def _submit_round(self, _: None = None) -> None:
-        """The next array, unless the one before brought nothing."""
+        """The next array, unless the last two brought nothing."""
         snapshot, now = self.desk.snapshot, self.queue.now
         progress = (
             snapshot.n_finished
@@ -113,10 +113,11 @@ class Campaign:
             + snapshot.releases.saves
             + snapshot.releases.blames
         )
-        if progress == self._progress:
-            self._over("the round before brought nothing")
+        if len(self._reached) >= 2 and progress <= self._reached[-2]:
+            self._over("the last two rounds brought nothing")
             return
-        self._progress, self._since = progress, now
+        self._reached.append(progress)
+        self._since = now
         self.began = min(self.began, now)
         budget = self.desk.snapshot.definition.budget.trials
         left = math.inf if budget is None else max(budget - snapshot.n_finished, 1)
