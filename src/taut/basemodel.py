@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ NAMES: Final = (
 )
 """Flags and keys that name a base model, the clearest first."""
 
+_CLEAR: Final = NAMES[:4]  # they mean nothing else, also as a key within another
+
 _LOCAL: Final = ("/", ".", "~")
 _OF_ANY: Final = re.compile(
     r"(final|best|last|latest|model|output|outputs|out|merged|adapter|weights|hf|ckpt|checkpoint|step|epoch|iter)"
@@ -41,7 +43,7 @@ def in_words(words: Sequence[str]) -> str | None:
     found: dict[str, str] = {}
     for i, word in enumerate(words):
         key, equals, value = word.partition("=")
-        name = key.lstrip("-").replace("-", "_").lower()
+        name = _plain(key.lstrip("-+"))
         if name not in NAMES or not (equals or key.startswith("--")):
             continue
         if not equals:
@@ -62,7 +64,10 @@ def in_space(space: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def in_file(path: Path) -> str | None:
-    """The model in a configuration file's outermost keys. What cannot be read names none: who needs it will say so."""
+    """The model in a configuration file: of its outermost keys, or of others where a name says it clearly.
+
+    What cannot be read names none: who needs it will say so.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
@@ -70,13 +75,17 @@ def in_file(path: Path) -> str | None:
         elif path.suffix == ".toml":
             tree = msgspec.toml.decode(text)
         else:  # no parser of YAML need be installed for this
-            lines = re.findall(r"""^(\w+)\s*:[ \t]+["']?([^\s"'#{\[]+)""", text, flags=re.M)
-            tree = dict(reversed(lines))
+            lines = re.findall(r"""^([ ]*)(\w+)\s*:[ \t]+["']?([^\s"'#{\[]+)""", text, flags=re.M)
+            tree = {}
+            for indent, key, value in lines:
+                within = tree.setdefault("", {}) if indent else tree
+                within.setdefault(key, value)
     except (OSError, ValueError):
         return None
     if not isinstance(tree, dict):
         return None
-    return _clearest({key: value for key, value in tree.items() if isinstance(value, str) and value})
+    found = {key: value for key, value in tree.items() if isinstance(value, str) and value}
+    return _clearest(found) or _clearest(dict(_within(tree)))
 
 
 def same(one: str, other: str) -> bool:
@@ -97,6 +106,22 @@ def same(one: str, other: str) -> bool:
         return False
     configs = [text for place in places if (text := _bytes(place / "config.json")) is not None]
     return len(set(configs)) < 2
+
+
+def _plain(key: str) -> str:
+    """``model.base-model`` as base_model: of a dotted key its end, where that is clear."""
+    name = key.replace("-", "_").lower()
+    last = name.rpartition(".")[2]
+    return last if last in _CLEAR else name
+
+
+def _within(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The clear names at any depth."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _within(value)
+        elif key in _CLEAR and isinstance(value, str) and value:
+            yield key, value
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from drafting import Desk
 
@@ -266,3 +269,62 @@ def test_outputs_beside_a_configuration(desk: Desk) -> None:
     outline = desk.outline("base.yaml", "--output-dir", "shared", "--debug")
     assert "shared" not in outline.command and "--debug" in outline.command
     assert outline.command.count("--output-dir") == 1 and "shared is left out" in " ".join(outline.notes)
+
+
+PARTS = """
+import argparse
+
+parser = argparse.ArgumentParser()
+speed = parser.add_argument_group("speed")
+speed.add_argument("--lr", type=float, default=1e-3)
+common = argparse.ArgumentParser(add_help=False)
+common.add_argument("--weight-decay", type=float, default=0.0)
+parts = parser.add_subparsers(dest="part")
+fit = parts.add_parser("fit", parents=[common])
+fit.add_argument("--dropout", type=float, default=0.1)
+args = parser.parse_args()
+print("val_loss", args.lr + args.weight_decay + args.dropout)
+"""
+CLICK = """
+import click
+
+
+@click.group()
+@click.option("--lr", type=float, default=1e-3)
+def main(lr):
+    pass
+
+
+@main.command()
+@click.option("--dropout", type=float, default=0.1)
+def fit(dropout):
+    print("val_loss", dropout)
+
+
+main()
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("fit",), ("--lr", "0.01", "fit", "--dropout", "0.2")])
+def test_flags_of_the_whole_stand_before_the_subcommand(desk: Desk, words: tuple[str, ...]) -> None:
+    """Those of a parser that the subcommand has as its parent stand behind it."""
+    script = desk.write("train.py", PARTS)
+    command = list(desk.study("train.py", *words).evaluation.command or ())
+    assert command[2:5] == ["--lr", "{lr}", "fit"] and {"--dropout", "--weight-decay"} <= set(command[5:])
+    filled = ["0.5" if word.startswith("{") else word for word in command[2:]]
+    subprocess.run([sys.executable, str(script), *filled], check=True)
+
+
+def test_options_of_a_group_stand_before_the_subcommand(desk: Desk) -> None:
+    desk.write("train.py", CLICK)
+    command = desk.study("train.py").evaluation.command
+    assert command == ["python", "train.py", "--lr", "{lr}", "fit", "--dropout", "{dropout}"]
+
+
+def test_epochs_are_searched_only_where_somebody_wants_it(desk: Desk) -> None:
+    """Nothing is told after each of them, so none ends early, and the best trial would be the longest."""
+    desk.write(
+        "train.py", TINY.replace("args =", 'parser.add_argument("--epochs", type=int, default=5)\nargs =')
+    )
+    assert set(desk.study("train.py").space) == {"lr"}
+    assert "# epochs = { ordinal = [5, 10, 20, 50, 100], start = 5 }" in desk.draft("train.py")

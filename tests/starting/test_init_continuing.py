@@ -116,6 +116,8 @@ def test_a_base_model_in_a_configuration(desk: Desk) -> None:
         (["python", "t.py", "--model", "{model}"], None),
         (["python", "model.py", "--model", "--lr", "3"], None),
         (["vllm", "serve", "--model-loader", "x"], None),
+        (["python", "train.py", "+model.base_model=org/a", "data.model=x"], "org/a"),
+        (["python", "train.py", "data.model=x"], None),
     ],
 )
 def test_where_a_command_names_its_model(words: list[str], model: str | None) -> None:
@@ -129,6 +131,13 @@ def test_where_a_space_and_files_name_it(tmp_path: Path) -> None:
         ("a.yaml", "model_name_or_path: 'org/a'  # x\n"),
         ("a.json", '{"base_model": "org/a"}'),
         ("a.toml", 'model = "org/a"\n'),
+        ("b.yaml", "data:\n  model: none\nmodel:\n  base_model: org/a\n  base_model_config: x\n"),
+        (
+            "c.json",
+            '{"data": {"model": "none"}, "model": {"args": {"pretrained_model_name_or_path": "org/a"}}}',
+        ),
+        ("b.toml", '[model]\nmodel_name_or_path = "org/a"\n'),
+        ("d.yaml", "ref:\n  base_model: org/b\nbase_model: org/a\n"),
     ):
         (tmp_path / name).write_text(text)
         assert basemodel.in_file(tmp_path / name) == "org/a"

@@ -40,6 +40,13 @@ def test_a_preset_alone_is_a_study(desk: Desk, name: str) -> None:
     assert all(word in " ".join(study.evaluation.command or ()) for word in outline.to_fill)
 
 
+def test_the_share_of_features_stays_among_its_names(desk: Desk) -> None:
+    """Its default in scikit-learn is a text, and numbers are allowed as well."""
+    pytest.importorskip("sklearn")
+    space = desk.study("", preset="sklearn", python=sys.executable).space
+    assert {"sqrt", 0.3, 1.0} <= set(space["max_features"]["choice"])
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_names_entries_that_apply_to_it(name: str) -> None:
     for each in (*preset(name).tune, *preset(name).bare.tune):
@@ -142,7 +149,7 @@ def test_whatever_the_flags_are_the_draft_can_be_read(flags: list[Flag], context
         require_some(selection, "train.py", None)
     except InputError:
         return  # there is nothing to search, and that is what it says
-    words, named = parameters(selection, set(), False)
+    _, words, named = parameters(selection, set(), False)
     outline = Outline(
         "x", "train.py", measure(Results()), selection, command=("python", "train.py", *words), named=named
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from taut.starting.flags import UNKNOWN, Flag, Kind, Script, kind_of, parameter_name
@@ -23,8 +24,11 @@ def read(modules: Sequence[Source], words: Sequence[str] = ()) -> Script:
     notes: list[str] = []
     commands: dict[str, list[Flag]] = {}
     defaults: dict[str, Any] = {}
+    tops: set[str] = set()  # names of parsers that have subcommands, and of their groups
+    early: set[str] = set()
     for source in modules:
         parts = _subparsers(source)
+        tops |= _tops(source)
         for node in source.nodes:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
@@ -39,6 +43,8 @@ def read(modules: Sequence[Source], words: Sequence[str] = ()) -> Script:
                     )
                 elif owner is None:
                     flags.append(flag)
+                    if dotted(node.func.value) in tops:
+                        early.add(flag.name)
                 else:
                     commands.setdefault(owner, []).append(flag)
         for owner in parts.values():
@@ -52,6 +58,8 @@ def read(modules: Sequence[Source], words: Sequence[str] = ()) -> Script:
                 "another give it after the script"
             )
     own = [flag for flag in commands.get(chosen, [])] if chosen is not None else []
+    if chosen is not None:
+        flags = [replace(flag, early=flag.name in early) for flag in flags]
     named = {flag.name: flag for flag in (*flags, *own)}  # the last one counts, as for argparse
     found = tuple(_with_default(flag, defaults) for flag in named.values())
     subcommand = () if chosen is None else (chosen,)
@@ -61,7 +69,7 @@ def read(modules: Sequence[Source], words: Sequence[str] = ()) -> Script:
 def _with_default(flag: Flag, defaults: dict[str, Any]) -> Flag:
     if flag.name not in defaults:
         return flag
-    return Flag(**{**vars(flag), "default": defaults[flag.name]})
+    return replace(flag, default=defaults[flag.name])
 
 
 def _subparsers(source: Source) -> dict[str, str]:
@@ -76,6 +84,23 @@ def _subparsers(source: Source) -> dict[str, str]:
             if isinstance(name, str) and target:
                 found[target] = name
     return found
+
+
+def _tops(source: Source) -> set[str]:
+    """Variables of parsers with subcommands, and of their groups: their flags stand before the subcommand's name.
+
+    Those of a parser that subcommands have as their parent stand behind it.
+    """
+    calls = [
+        node for node in source.nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
+    tops = {dotted(call.func.value) for call in calls if call_name(call) == "add_subparsers"}  # type: ignore[attr-defined]
+    for node in source.nodes:
+        match node:
+            case ast.Assign([target], ast.Call(ast.Attribute(owner, method))) if "_group" in method:
+                if dotted(owner) in tops:
+                    tops.add(dotted(target))
+    return tops - {""}
 
 
 def _flag(source: Source, call: ast.Call) -> Flag | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from taut.starting.dataclassfields import annotated
@@ -48,7 +49,7 @@ def read(modules: Sequence[Source], words: Sequence[str] = ()) -> Script:
             else:
                 continue
             if node.name in groups:
-                main += found
+                main += [replace(flag, early=True) for flag in found]
             else:
                 commands[_command_name(source, node)] = found
     notes: list[str] = []

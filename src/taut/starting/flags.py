@@ -33,7 +33,7 @@ class Flag:
     default: a literal, None, or `UNKNOWN`. choices: the only values that are allowed, if that was said. low, high: bounds that
     the script itself checks. switch: the words for true and for false of a flag that takes no value (an empty text: none).
     inherited: whether the default is that of a library, made for everybody, and not of the user's own script.
-    free: whether it takes texts of which the script does not say which. positional, required: the script does not run without it. trap: why a value on the command line would not do what it says.
+    free: whether it takes texts of which the script does not say which. early: whether it stands before the subcommand's name. positional, required: the script does not run without it. trap: why a value on the command line would not do what it says.
     where: for people, ``train.py:34``. help: the script's own words.
     """
 
@@ -47,6 +47,7 @@ class Flag:
     switch: tuple[str, str] | None = None
     free: bool = False
     spellings: tuple[str, ...] = ()
+    early: bool = False
     positional: bool = False
     required: bool = False
     inherited: bool = False

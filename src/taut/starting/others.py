@@ -186,7 +186,7 @@ def of_preset(request: Request, wanted: Preset, installed: Installed) -> Outline
     given = settings(flags, bare.command).values  # what the command says decides which conditions hold
     selection = select(flags, context, given, dict.fromkeys(in_command, ""))
     require_some(selection, f"--preset {request.preset}", None)
-    words, named = parameters(selection, set(), False)
+    _, words, named = parameters(selection, set(), False)
     measured = Measure(
         wanted.metric,
         minimised(wanted.metric),

@@ -63,8 +63,11 @@ def of_script(request: Request, wanted: Preset | None, installed: Installed) -> 
     require_some(selection, run.script.name, wanted)
 
     searched = {pick.flag.name for pick in selection.searched}
-    more = [word for name, words in set_for_good.items() if name not in searched for word in words]
-    ours, named = parameters(selection, searched - own, given.config is not None)
+    before = {flag.name for flag in script.flags if flag.early}
+    stays = {name: words for name, words in set_for_good.items() if name not in searched}
+    first = [word for name, words in stays.items() if name in before for word in words]
+    more = [word for name, words in stays.items() if name not in before for word in words]
+    ours = parameters(selection, searched - own, given.config is not None)
     start = [*run.launcher, os.path.relpath(run.script, request.base)]
     theirs = users(script.flags, given, {*searched, *set_for_good}, request.base)
     cwd, why_cwd = working_directory(modules, request.base)
@@ -74,7 +77,7 @@ def of_script(request: Request, wanted: Preset | None, installed: Installed) -> 
         title=run.script.name,
         measure=measured,
         selection=selection,
-        command=(*map(literal, start), *theirs, *more, *ours),
+        command=(*map(literal, start), *first, *ours.early, *theirs, *more, *ours.words),
         config=os.path.relpath(given.config, request.base) if given.config is not None else "",
         cwd=cwd,
         why_cwd=why_cwd,
@@ -84,7 +87,7 @@ def of_script(request: Request, wanted: Preset | None, installed: Installed) -> 
         ],
         notes=[*script.notes, *said, *moved(set_for_good, given)],
         to_fill=to_fill(script.flags, set_for_good, searched),
-        named=named,
+        named=ours.named,
         fidelity=far,
         left_out=left_out(wanted, selection, run.script.name),
         gpus=int(bool(imported(modules) & _ON_GPUS)),

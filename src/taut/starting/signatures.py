@@ -29,24 +29,27 @@ def of_function(source: Source, node: ast.FunctionDef, prefix: str = "") -> list
         *arguments.defaults,
         *arguments.kw_defaults,
     ]
+    inherited = "site-packages" in source.path.parts
     flags = []
     for each, default in zip([*given, *arguments.kwonlyargs], defaults, strict=True):
         if each.arg == "self":
             continue
         kind, choices = annotated(each.annotation)
         value = source.names.value(default) if default is not None else UNKNOWN
+        if not kind and not (
+            inherited and isinstance(value, str)
+        ):  # scikit-learn's "sqrt" may be a number as well
+            kind = kind_of(value)
         flags.append(
             Flag(
                 name=each.arg,
                 option=f"{prefix}{each.arg}" if prefix else "",
-                kind=kind or kind_of(value),
+                kind=kind,
                 default=value,
                 choices=choices,
-                switch=(f"--{each.arg}", f"--no{each.arg}")
-                if prefix and "bool" in (kind, kind_of(value))
-                else None,
+                switch=(f"--{each.arg}", f"--no{each.arg}") if prefix and kind == "bool" else None,
                 required=default is None,
-                inherited="site-packages" in source.path.parts,
+                inherited=inherited,
                 where=source.at(each),
             )
         )

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from taut.starting.findings import Results
 from taut.starting.flags import UNKNOWN, Flag, printable
@@ -143,20 +143,30 @@ def literal(word: str) -> str:
     return word.replace("{", "{{").replace("}", "}}")
 
 
-def parameters(selection: Selection, in_config: set[str], config: bool) -> tuple[list[str], bool]:
-    """The words by which parameters reach the command, and whether they name each."""
-    own = [pick for pick in selection.searched if pick.flag.name not in in_config]
-    plain = all(pick.flag.option == f"--{pick.flag.name}" and pick.flag.switch is None for pick in own)
+class Parameters(NamedTuple):
+    """The words by which parameters reach the command. early: those before a subcommand. named: whether they name each."""
+
+    early: list[str]
+    words: list[str]
+    named: bool
+
+
+def parameters(selection: Selection, in_config: set[str], config: bool) -> Parameters:
+    """Where those that are searched, but for what stands in the configuration, have their places in the command."""
+    own = [pick.flag for pick in selection.searched if pick.flag.name not in in_config]
+    plain = all(flag.option == f"--{flag.name}" and flag.switch is None and not flag.early for flag in own)
     if plain and not config:
-        return ["{args}"], False
-    words: list[str] = []
-    for pick in own:
-        if pick.flag.switch is not None:
-            on, off = pick.flag.switch
-            words.append(f"{{{pick.flag.name}:{on}|{off}}}".replace("|}", "}"))
-        else:
-            words += [pick.flag.option, f"{{{pick.flag.name}}}"]
-    return words, bool(words)
+        return Parameters([], ["{args}"], False)
+    early = [word for flag in own if flag.early for word in _place(flag)]
+    words = [word for flag in own if not flag.early for word in _place(flag)]
+    return Parameters(early, words, bool(own))
+
+
+def _place(flag: Flag) -> list[str]:
+    if flag.switch is None:
+        return [flag.option, f"{{{flag.name}}}"]
+    on, off = flag.switch
+    return [f"{{{flag.name}:{on}|{off}}}".replace("|}", "}")]
 
 
 def working_directory(modules: Sequence[Source], base: Path) -> tuple[str, str]:
