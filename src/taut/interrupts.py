@@ -41,12 +41,14 @@ class Interrupts:
         self._end = end
         self._left = threading.Event()
         self._process = os.getpid()
+        self._clock: threading.Thread | None = None
 
     def __enter__(self) -> Interrupts:
         self._before: dict[signal.Signals, Any] = {}
         in_job = allocation.here() is not None
         if in_job:
-            threading.Thread(target=self._watch, name="taut-walltime", daemon=True).start()
+            self._clock = threading.Thread(target=self._watch, name="taut-walltime", daemon=True)
+            self._clock.start()
         if threading.current_thread() is threading.main_thread():
             for number, default in (
                 (signal.SIGINT, signal.default_int_handler),
@@ -61,8 +63,12 @@ class Interrupts:
 
     def __exit__(self, *_: object) -> None:
         self._left.set()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        try:
+            if self._clock is not None:
+                self._clock.join()  # what it still sends must not meet the handlers that were there before
+        finally:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def _watch(self) -> None:
         """Notice the end of the job; after a SIGTERM, repeat it when the grace is over."""
