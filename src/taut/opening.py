@@ -22,7 +22,7 @@ from taut.space import Space
 from taut.store import Store
 from taut.walltime import Walltime
 
-__all__ = ["make_proposals", "make_sampler", "open_store"]
+__all__ = ["make_proposals", "make_sampler", "open_store", "with_end"]
 
 
 def open_store(
@@ -117,6 +117,17 @@ def make_sampler(definition: Definition, space: Space) -> Sampler:
             ("sampler", "method"),
         )
     return sampler
+
+
+def with_end(definition: Definition) -> Definition:
+    """The definition with the end that its sampler has: a grid has so many trials and no more. For plans; nothing is written."""
+    space, wanted = definition.parsed_space(), definition.budget.trials
+    limit = make_sampler(definition, space).limit(space)
+    if limit is None or (wanted is not None and wanted <= limit):
+        return definition
+    return msgspec.structs.replace(
+        definition, budget=msgspec.structs.replace(definition.budget, trials=limit)
+    )
 
 
 def _found_out(wanted: Definition, now: Definition) -> dict[str, Any]:

@@ -179,6 +179,13 @@ def test_hours_instead_of_a_number_of_trials(home: Home) -> None:
     assert re.match(r"about \d+ trials \(as many as 2 h are enough for\): \d jobs x ", said), said
 
 
+@pytest.mark.parametrize("budget", ["hours = 200", "trials = 60"])
+def test_a_grid_has_no_more_trials_than_cells(home: Home, budget: str) -> None:
+    home.edit(("x = { uniform = [0, 1], start = 0.5 }", "x = { ordinal = [0.1, 0.2, 0.5] }"))
+    home.edit(("trials = 60", budget), ('method = "random"', 'method = "grid"'))
+    assert home.taut("plan", "study.toml", *WELL).out.startswith("6 trials: ")
+
+
 def test_a_worker_of_a_pilot_begins_so_many_trials_and_ends(home: Home) -> None:
     home.taut("run", "study.toml", "--for", "0.001s")
     before = len(json.loads(home.taut("trials", "study.toml", "--json").out))

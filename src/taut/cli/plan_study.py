@@ -12,6 +12,7 @@ from taut.definition import Definition
 from taut.duration import parse_duration
 from taut.errors import InputError
 from taut.jobplan import entries, settings_of
+from taut.opening import with_end
 from taut.queue.choice import begun
 from taut.queue.enough import MANY, bounded
 from taut.queue.plan import Plan, Queue
@@ -104,6 +105,7 @@ def known_study(target: str) -> KnownStudy:
             snapshot, over = study.snapshot, study.store.over
         else:
             folder, snapshot = None, Snapshot(definition)
+    definition = with_end(definition)
     settings = settings_of(definition)
     rounds, lives, jobs = None, None, list[Job]()
     if folder is not None and (folder / "slurm").is_dir():

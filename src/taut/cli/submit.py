@@ -17,7 +17,7 @@ from taut.duration import in_words
 from taut.errors import InputError
 from taut.frozen import changed, freeze
 from taut.jobplan import Planned, entries, plan, settings_of, words
-from taut.opening import make_proposals
+from taut.opening import make_proposals, with_end
 from taut.queue import cache
 from taut.queue.account import unit
 from taut.queue.promise import promised
@@ -146,11 +146,10 @@ def _plan(
     if fresh:
         lives = accounts.ask([entry.job for entry in entries(rounds)]) or []
     learned, now = cache.load(site.config.cluster), time.time()
+    definition = with_end(study.definition)
 
     def planned(lean: bool) -> Planned:
-        return plan(
-            study.definition, study.snapshot, folder, rounds, site, lives, number, lean, learned.waits, now
-        )
+        return plan(definition, study.snapshot, folder, rounds, site, lives, number, lean, learned.waits, now)
 
     found = planned(lean=True)
     submission.check(found)
