@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from cluster import Cluster
@@ -218,7 +218,87 @@ def a_gpu_shared(place: Workplace) -> None:
     assert first.gpus == second.gpus and str(first.gpus).isdigit()
 
 
+# Goes on from its own checkpoint or from that of the trial that it copies.
+EPOCHS = """\
+import argparse, json, os, pathlib, time
+
+import taut
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--rate", type=float)
+parser.add_argument("--epochs", type=int)
+given = parser.parse_args()
+weight, begun = 5.0, 0
+if before := os.environ.get("TAUT_RESUMED_FROM"):
+    weight, begun = json.loads(pathlib.Path(before, "state").read_text())
+state = pathlib.Path(os.environ["TAUT_CHECKPOINT_DIR"], "state")
+for epoch in range(begun + 1, given.epochs + 1):
+    time.sleep(0.1)
+    weight *= 1 - given.rate
+    state.write_text(json.dumps([weight, epoch]))
+    taut.report(step=epoch, loss=weight**2)
+"""
+POPULATION = """\
+name = "{name}"
+command = "python train.py --rate {{rate}} --epochs {{epoch}}"
+minimize = "loss"
+
+[space]
+rate = {{ loguniform = [1e-3, 0.5] }}
+
+[sampler]
+method = "random"
+
+[pruner]
+{pruner}
+fidelity = {{ name = "epoch", min = 3, max = 9, resume = true }}
+
+[budget]
+trials = 12
+
+[on.slurm]
+time = "10m"
+workers = 2
+cpus = 1
+memory = "200M"
+"""
+
+
+def trained(place: Workplace, pruner: str) -> list[dict[str, Any]]:
+    """The trials of a study whose trials wait for each other and go on in other jobs."""
+    place.write("train.py", EPOCHS)
+    place.write("study.toml", POPULATION.format(name=place.name, pruner=pruner))
+    place.submit()
+    place.until_over(120)
+    attempts: dict[int | None, set[str | None]] = {}
+    for one in place.log():
+        if one.kind == "started":
+            attempts.setdefault(one.n, set()).add(one.job)
+    assert any(len(jobs) > 1 for jobs in attempts.values()), "no trial went on in another job"
+    assert "reproduced" in place.taut("verify", str(place.study))
+    return place.trials()
+
+
+def population(place: Workplace) -> None:
+    """Members wait for each other; who falls behind gives up its place to a copy of a better one."""
+    trials = trained(place, 'method = "pbt"\npopulation = 4\ninterval = 3')
+    assert sum(trial["state"] == "complete" for trial in trials) == 4
+    copies = [trial for trial in trials if trial["parent"] is not None]
+    assert copies and len(trials) == 4 + len(copies)
+    assert sum(trial["state"] == "pruned" for trial in trials) == len(copies)
+
+
+def freezing(place: Workplace) -> None:
+    """Runs pause, and the most promising one goes on wherever there is room."""
+    trials = trained(place, 'method = "freeze-thaw"')
+    whole = [trial for trial in trials if trial["state"] == "complete"]
+    assert whole and min(trial["attempts"] for trial in whole) > 1
+    assert any(trial["state"] == "paused" for trial in trials), "none was left behind"
+
+
 SCENARIOS = (
+    population,
+    freezing,
     plain_array,
     own_script,
     sequential,
