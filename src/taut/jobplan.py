@@ -70,6 +70,7 @@ def plan(
     lean: bool = True,
     queue: Queue | None = None,
     now: float = 0.0,
+    most: int | None = None,
 ) -> Planned:
     """The jobs that carry the study on from what `snapshot` knows. Writes nothing.
 
@@ -80,16 +81,18 @@ def plan(
     budget of GPU-hours aside. number: of the first round, which has to be the next one from before the queue was
     asked for the study's jobs: whoever has begun it meanwhile then keeps us from submitting another. lean: whether
     the successor asks for one CPU alone; some partitions take no such job. queue: what is known of its waits; None plans nothing. now: seconds since the epoch.
+    most: trials that there can be, of a grid.
 
     Raises `InputError` where a job like these can never start, cannot carry a trial, or does not fit into the GPU-hours that are left. Only where the study
     says itself how long its jobs are is that a note, and they go as they are.
     """
     # Much to load, for those who only ask what was submitted.
     from taut.queue.choice import applied, choose
-    from taut.queue.enough import bounded
+    from taut.queue.enough import bounded, ended_by
     from taut.queue.pilot import pilot
     from taut.queue.screen import too_short
 
+    definition = msgspec.structs.replace(definition, budget=ended_by(definition.budget, most))
     settings = settings_of(definition)
     if definition.budget.gpu_hours is not None:
         settings = msgspec.structs.replace(settings, requeue=False)  # a second life would be paid for twice
@@ -100,7 +103,7 @@ def plan(
         paid = _left(definition, settings, rounds, lives)
     if queue is not None and lives is not None:
         try:
-            chosen = choose(definition, snapshot, settings, site, lives, queue, now, paid)
+            chosen = choose(definition, snapshot, settings, site, lives, queue, now, paid, most)
         except InputError as error:
             if open_time:
                 raise  # no time of ours would do

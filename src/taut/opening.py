@@ -22,7 +22,7 @@ from taut.space import Space
 from taut.store import Store
 from taut.walltime import Walltime
 
-__all__ = ["make_proposals", "make_sampler", "open_store", "with_end"]
+__all__ = ["make_proposals", "make_sampler", "open_store", "trials_in_all"]
 
 
 def open_store(
@@ -119,15 +119,10 @@ def make_sampler(definition: Definition, space: Space) -> Sampler:
     return sampler
 
 
-def with_end(definition: Definition) -> Definition:
-    """The definition with the end that its sampler has: a grid has so many trials and no more. For plans; nothing is written."""
-    space, wanted = definition.parsed_space(), definition.budget.trials
-    limit = make_sampler(definition, space).limit(space)
-    if limit is None or (wanted is not None and wanted <= limit):
-        return definition
-    return msgspec.structs.replace(
-        definition, budget=msgspec.structs.replace(definition.budget, trials=limit)
-    )
+def trials_in_all(definition: Definition) -> int | None:
+    """How many trials its sampler has, such as the cells of a grid; None if there is no end to them."""
+    space = definition.parsed_space()
+    return make_sampler(definition, space).limit(space)
 
 
 def _found_out(wanted: Definition, now: Definition) -> dict[str, Any]:

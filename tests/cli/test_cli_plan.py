@@ -179,11 +179,37 @@ def test_hours_instead_of_a_number_of_trials(home: Home) -> None:
     assert re.match(r"about \d+ trials \(as many as 2 h are enough for\): \d jobs x ", said), said
 
 
-@pytest.mark.parametrize("budget", ["hours = 200", "trials = 60"])
-def test_a_grid_has_no_more_trials_than_cells(home: Home, budget: str) -> None:
+@pytest.mark.parametrize(
+    ("budget", "words", "begins"),
+    [
+        ("hours = 200", (), "6 trials: "),
+        ("trials = 60", (), "6 trials: "),
+        ("hours = 0.5", (), "about "),
+        ("hours = 2", ("--trials", "60"), "6 trials: "),
+        ('until = "loss <= -1"', (), "6 trials: "),
+    ],
+)
+def test_a_grid_has_no_more_trials_than_cells(
+    home: Home, budget: str, words: tuple[str, ...], begins: str
+) -> None:
     home.edit(("x = { uniform = [0, 1], start = 0.5 }", "x = { ordinal = [0.1, 0.2, 0.5] }"))
     home.edit(("trials = 60", budget), ('method = "random"', 'method = "grid"'))
-    assert home.taut("plan", "study.toml", *WELL).out.startswith("6 trials: ")
+    said = home.taut("plan", "study.toml", *WELL, *words).out
+    assert said.startswith(begins), said
+    if begins == "about ":
+        assert int(said.split()[1]) < 6, "half an hour is not enough for all"
+
+
+def test_a_grid_is_planned_for_as_many_cells_as_its_hours_are_enough_for(home: Home) -> None:
+    home.edit(("x = { uniform = [0, 1], start = 0.5 }", "x = { uniform = [0, 1] }"))
+    home.edit(("trials = 60", "hours = 2"), ('method = "random"', 'method = "grid"\nresolution = 2000'))
+    found = home.taut("plan", "study.toml", *WELL).out
+    assert re.match(r"about \d{2,3} trials \(as many as 2 h are enough for\): \d+ jobs x ", found), found
+
+
+def test_a_grid_without_a_resolution_is_refused_with_its_place(home: Home) -> None:
+    home.edit(('method = "random"', 'method = "grid"'))
+    assert "study.toml:" in home.taut("plan", "study.toml", *WELL, code=2).err
 
 
 def test_a_worker_of_a_pilot_begins_so_many_trials_and_ends(home: Home) -> None:

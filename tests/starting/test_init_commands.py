@@ -285,6 +285,49 @@ fit.add_argument("--dropout", type=float, default=0.1)
 args = parser.parse_args()
 print("val_loss", args.lr + args.weight_decay + args.dropout)
 """
+HELPERS = """
+import argparse
+
+
+def build():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lr", type=float, default=1e-3)
+    return parser
+
+
+def add_common(parser):
+    parser.add_argument("--weight-decay", type=float, default=0.0)
+
+
+def add_speed(top):
+    top.add_argument_group("speed").add_argument("--batch-size", type=int, default=8)
+
+
+def main():
+    whole = argparse.ArgumentParser(add_help=False)
+    parser = build()
+    add_speed(parser)
+    parts = parser.add_subparsers(dest="part")
+    fit = parts.add_parser("fit")
+    add_common(fit)
+    fit.add_argument("--dropout", type=float, default=0.1)
+    args = parser.parse_args()
+    print("val_loss", args.lr + args.weight_decay + args.dropout)
+
+
+main()
+"""
+PARENT = """
+import argparse
+
+common = argparse.ArgumentParser(add_help=False)
+common.add_argument("--lr", type=float, default=1e-3)
+parser = argparse.ArgumentParser(parents=[common])
+parts = parser.add_subparsers(dest="part")
+fit = parts.add_parser("fit")
+fit.add_argument("--dropout", type=float, default=0.1)
+print("val_loss", parser.parse_args().dropout)
+"""
 CLICK = """
 import click
 
@@ -315,10 +358,75 @@ def test_flags_of_the_whole_stand_before_the_subcommand(desk: Desk, words: tuple
     subprocess.run([sys.executable, str(script), *filled], check=True)
 
 
+@pytest.mark.parametrize(
+    ("text", "before", "behind"),
+    [
+        (HELPERS, {"--lr", "--batch-size"}, {"--weight-decay", "--dropout"}),
+        (PARENT, {"--lr"}, {"--dropout"}),
+    ],
+)
+def test_flags_are_known_by_the_parser_that_a_function_is_given(
+    desk: Desk, text: str, before: set[str], behind: set[str]
+) -> None:
+    script = desk.write("train.py", text)
+    command = list(desk.study("train.py").evaluation.command or ())
+    at = command.index("fit")
+    assert set(command[2:at:2]) == before and set(command[at + 1 :: 2]) == behind
+    filled = ["1" if word.startswith("{") else word for word in command[2:]]
+    subprocess.run([sys.executable, str(script), *filled], check=True)
+
+
 def test_options_of_a_group_stand_before_the_subcommand(desk: Desk) -> None:
     desk.write("train.py", CLICK)
     command = desk.study("train.py").evaluation.command
     assert command == ["python", "train.py", "--lr", "{lr}", "fit", "--dropout", "{dropout}"]
+
+
+def test_groups_within_groups_are_named(desk: Desk) -> None:
+    nested = CLICK.replace("@main.command()", "@main.group()\ndef model():\n    pass\n\n\n@model.command()")
+    script = desk.write("train.py", nested)
+    command = list(desk.study("train.py").evaluation.command or ())
+    assert command[2:] == ["--lr", "{lr}", "model", "fit", "--dropout", "{dropout}"]
+    filled = ["0.1" if word.startswith("{") else word for word in command[2:]]
+    subprocess.run([sys.executable, str(script), *filled], check=True)
+
+
+def test_a_group_without_options_is_one_as_well(desk: Desk) -> None:
+    desk.write(
+        "train.py",
+        CLICK.replace('@click.option("--lr", type=float, default=1e-3)\ndef main(lr)', "def main()"),
+    )
+    assert desk.study("train.py").evaluation.command == ["python", "train.py", "fit", "{args}"]
+
+
+def test_a_callback_of_typer_is_a_group(desk: Desk) -> None:
+    desk.write(
+        "train.py",
+        """
+        import typer
+
+        app = typer.Typer()
+
+        @app.callback()
+        def whole(context: typer.Context, lr: float = 1e-3):
+            pass
+
+        @app.command()
+        def fit(dropout: float = 0.1):
+            print("val_loss", dropout)
+
+        app()
+        """,
+    )
+    command = desk.study("train.py").evaluation.command
+    assert command == ["python", "train.py", "--lr", "{lr}", "fit", "--dropout", "{dropout}"]
+
+
+def test_flags_of_the_whole_are_in_its_own_help(desk: Desk) -> None:
+    desk.write("train.py", PARTS)
+    outline = desk.outline(str(desk.place / "train.py"), python=sys.executable, run_help=True)
+    assert not [note for note in outline.notes if "does not have" in note]
+    assert "--lr" in outline.command and outline.command.index("--lr") < outline.command.index("fit")
 
 
 def test_epochs_are_searched_only_where_somebody_wants_it(desk: Desk) -> None:

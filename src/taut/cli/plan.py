@@ -121,7 +121,7 @@ def plan(
         hours = known.budget_left
         budget = Left.of(known.definition.budget, known.snapshot, now, math.inf if hours is None else hours)
         room = room_of(known.definition, known.settings, site, work.trials, longest_seconds)
-        wanted = (known.definition.budget.trials if trials is None else trials) is not None
+        wanted = (known.budget.trials if trials is None else trials) is not None
         chosen = for_budget(work, learned.waits, room, now, budget, wanted=wanted, goal=goal)  # type: ignore[arg-type]
         chosen = known.present(chosen, learned.waits, now)
     except InputError as error:

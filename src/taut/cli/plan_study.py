@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from taut.cli.common import is_frozen, locate, open_study
 from taut.cli.work import at_least_one
-from taut.definition import Definition
+from taut.definition import Budget, Definition
 from taut.duration import parse_duration
 from taut.errors import InputError
 from taut.jobplan import entries, settings_of
-from taut.opening import with_end
+from taut.opening import trials_in_all
 from taut.queue.choice import begun
-from taut.queue.enough import MANY, bounded
+from taut.queue.enough import MANY, bounded, ended_by
 from taut.queue.plan import Plan, Queue
 from taut.queue.present import present
 from taut.queue.work import Known, Work
@@ -43,6 +43,16 @@ class KnownStudy(NamedTuple):
     lives: list[Life] | None
     jobs: list[Job]
     over: str | None
+
+    @property
+    def most(self) -> int | None:
+        """How many trials there can be, of a grid."""
+        return trials_in_all(self.definition)
+
+    @property
+    def budget(self) -> Budget:
+        """What is to be done; a grid without another end ends with its last cell."""
+        return ended_by(self.definition.budget, self.most)
 
     @property
     def budget_left(self) -> float | None:
@@ -105,7 +115,6 @@ def known_study(target: str) -> KnownStudy:
             snapshot, over = study.snapshot, study.store.over
         else:
             folder, snapshot = None, Snapshot(definition)
-    definition = with_end(definition)
     settings = settings_of(definition)
     rounds, lives, jobs = None, None, list[Job]()
     if folder is not None and (folder / "slurm").is_dir():
@@ -147,10 +156,12 @@ class Said(NamedTuple):
     def work(self, known: KnownStudy) -> Work:
         trial = None if self.trial is None else Known.said(self.trial, *_given(self.spread))
         overhead = None if self.overhead is None else Known.said(self.overhead)
-        trials = known.definition.budget.trials if self.trials is None else self.trials
-        if trials is None and bounded(known.definition.budget):
-            trials = MANY
         try:
+            trials, most = known.budget.trials if self.trials is None else self.trials, known.most
+            if trials is None and bounded(known.budget):
+                trials = MANY
+            if trials is not None and most is not None:
+                trials = min(trials, most)
             return Work.of(
                 known.snapshot, begun(known.lives or ()), trials=trials, trial=trial, overhead=overhead
             )

@@ -17,7 +17,7 @@ from taut.duration import in_words
 from taut.errors import InputError
 from taut.frozen import changed, freeze
 from taut.jobplan import Planned, entries, plan, settings_of, words
-from taut.opening import make_proposals, with_end
+from taut.opening import make_proposals, trials_in_all
 from taut.queue import cache
 from taut.queue.account import unit
 from taut.queue.promise import promised
@@ -146,10 +146,22 @@ def _plan(
     if fresh:
         lives = accounts.ask([entry.job for entry in entries(rounds)]) or []
     learned, now = cache.load(site.config.cluster), time.time()
-    definition = with_end(study.definition)
+    most = trials_in_all(study.definition)
 
     def planned(lean: bool) -> Planned:
-        return plan(definition, study.snapshot, folder, rounds, site, lives, number, lean, learned.waits, now)
+        return plan(
+            study.definition,
+            study.snapshot,
+            folder,
+            rounds,
+            site,
+            lives,
+            number,
+            lean,
+            learned.waits,
+            now,
+            most,
+        )
 
     found = planned(lean=True)
     submission.check(found)

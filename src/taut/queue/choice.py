@@ -33,17 +33,18 @@ def choose(
     queue: Queue,
     now: float,
     hours: float = math.inf,
+    most: int | None = None,
 ) -> Plan | None:
     """The best plan for what is left, with all that the study says itself; None where too little is known to plan.
 
-    hours: GPU-hours that are left.
+    hours: GPU-hours that are left. most: trials that there can be, of a grid.
 
     Raises `InputError` where no job can carry a trial.
     """
     budget = definition.budget
     if not bounded(budget) or not ended(snapshot):
         return None
-    work = Work.of(snapshot, begun(lives), trials=budget.trials or MANY)
+    work = Work.of(snapshot, begun(lives), trials=budget.trials or most or MANY)
     if work.trials < 1:
         return None
     left = Left.of(budget, snapshot, now, hours)
@@ -69,7 +70,7 @@ def for_budget(
     wanted: bool = True,
     goal: Goal = "trade",
 ) -> Plan:
-    """The best plan that a budget pays for. wanted: whether somebody has said how many trials; else it is for as many as what is left is enough for.
+    """The best plan that a budget pays for. wanted: whether somebody has said how many trials; else it is for as many as what is left is enough for, and at most those of `work`.
 
     Without a number of trials and of GPU-hours there is no end to how many jobs would be of use, so there are eight, if nobody says more.
     """
@@ -87,12 +88,13 @@ def for_budget(
     def needs(trials: int) -> tuple[float, float]:
         return outline(work._replace(trials=trials), queue, room, now, goal)
 
-    trials = enough(left, needs, int(min(first, MANY)))
+    trials = enough(left, needs, int(min(first, MANY)), work.trials)
+    whole = trials == work.trials  # of a grid; it ends before what is left
     plan = make(work._replace(trials=trials), queue, room, now, goal=goal)
     if (cost := plan.best.outlook.cost[1]) > left.hours and trials > 1:  # a sketch has said less
-        trials = max(int(trials * left.hours / cost), 1)
+        trials, whole = max(int(trials * left.hours / cost), 1), False
         plan = make(work._replace(trials=trials), queue, room, now, goal=goal)
-    return plan._replace(enough=left.words)
+    return plan if whole else plan._replace(enough=left.words)
 
 
 def applied(settings: Settings, plan: Plan) -> Settings:

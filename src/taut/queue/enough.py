@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from taut.decide import busy
 from taut.definition import Budget
 from taut.snapshot import Snapshot
 
-__all__ = ["MANY", "Left", "bounded", "enough"]
+__all__ = ["MANY", "Left", "bounded", "ended_by", "enough"]
 
 MANY = 1_000_000  # trials; more than anybody plans
 
@@ -20,6 +22,14 @@ _TURNS, _NEAR = 6, 0.03  # until a number of trials changes by less than that
 def bounded(budget: Budget) -> bool:
     """Whether a budget says how much is to be done, so that jobs can be planned for it."""
     return any(each is not None for each in (budget.trials, budget.gpu_hours, budget.hours))
+
+
+def ended_by(budget: Budget, most: int | None) -> Budget:
+    """The budget of a study whose sampler has only so many trials (a grid): without another one it says how many are wanted."""
+    wanted = budget.trials
+    if most is None or (wanted is None and bounded(budget)):
+        return budget
+    return msgspec.structs.replace(budget, trials=most if wanted is None else min(wanted, most))
 
 
 class Left(NamedTuple):
@@ -41,16 +51,16 @@ class Left(NamedTuple):
         return f"as many as {' and '.join(said)} are enough for"
 
 
-def enough(left: Left, needs: Callable[[int], tuple[float, float]], first: int) -> int:
-    """The number of trials whose jobs need what is left; at least 1.
+def enough(left: Left, needs: Callable[[int], tuple[float, float]], first: int, most: int = MANY) -> int:
+    """The number of trials whose jobs need what is left; at least 1, and at most `most`.
 
     needs: of a number of trials, the unit-hours that their jobs hold, and the seconds from the first trial to the last. first: a guess.
     """
-    trials = max(first, 1)
+    trials = max(min(first, most), 1)
     for _ in range(_TURNS):
         hours, seconds = needs(trials)
         factor = min(left.hours / max(hours, 1e-9), left.seconds / max(seconds, 1e-9))
-        before, trials = trials, max(min(int(trials * factor), MANY), 1)
+        before, trials = trials, max(min(int(trials * factor), most), 1)
         if abs(trials - before) <= _NEAR * before:
             break
     return trials

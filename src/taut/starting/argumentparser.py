@@ -10,6 +10,7 @@ from typing import Any, Final
 from taut.starting.flags import UNKNOWN, Flag, Kind, Script, kind_of, parameter_name
 from taut.starting.literals import call_name, dotted, keyword
 from taut.starting.sources import Source
+from taut.starting.topflags import TopFlags
 
 __all__ = ["read"]
 
@@ -24,11 +25,10 @@ def read(modules: Sequence[Source], words: Sequence[str] = ()) -> Script:
     notes: list[str] = []
     commands: dict[str, list[Flag]] = {}
     defaults: dict[str, Any] = {}
-    tops: set[str] = set()  # names of parsers that have subcommands, and of their groups
     early: set[str] = set()
+    tops = TopFlags(modules)
     for source in modules:
         parts = _subparsers(source)
-        tops |= _tops(source)
         for node in source.nodes:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
@@ -43,7 +43,7 @@ def read(modules: Sequence[Source], words: Sequence[str] = ()) -> Script:
                     )
                 elif owner is None:
                     flags.append(flag)
-                    if dotted(node.func.value) in tops:
+                    if tops.has(node):
                         early.add(flag.name)
                 else:
                     commands.setdefault(owner, []).append(flag)
@@ -84,23 +84,6 @@ def _subparsers(source: Source) -> dict[str, str]:
             if isinstance(name, str) and target:
                 found[target] = name
     return found
-
-
-def _tops(source: Source) -> set[str]:
-    """Variables of parsers with subcommands, and of their groups: their flags stand before the subcommand's name.
-
-    Those of a parser that subcommands have as their parent stand behind it.
-    """
-    calls = [
-        node for node in source.nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    ]
-    tops = {dotted(call.func.value) for call in calls if call_name(call) == "add_subparsers"}  # type: ignore[attr-defined]
-    for node in source.nodes:
-        match node:
-            case ast.Assign([target], ast.Call(ast.Attribute(owner, method))) if "_group" in method:
-                if dotted(owner) in tops:
-                    tops.add(dotted(target))
-    return tops - {""}
 
 
 def _flag(source: Source, call: ast.Call) -> Flag | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -34,10 +34,14 @@ Function = tuple[Source, ast.FunctionDef]
 def read(modules: Sequence[Source], words: Sequence[str] = ()) -> Script:
     """The options of click and typer commands in `modules`; of several commands those of one that `words` name."""
     commands: dict[str, list[Flag]] = {}
+    chains: dict[str, tuple[str, ...]] = {}
     readers: dict[str, None] = {}
+    notes: list[str] = []
     main: list[Flag] = []
+    grouped = False
     for source in modules:
-        groups = {node.name for _, node in _functions(source) if _decorator(node, "group")}
+        groups = {node.name: node for _, node in _functions(source) if _gathers(source, node)}
+        grouped |= bool(groups)
         for _, node in _functions(source):
             found = list(_of_click(source, node))
             typed = _of_typer(source, node)
@@ -48,11 +52,16 @@ def read(modules: Sequence[Source], words: Sequence[str] = ()) -> Script:
                 readers["click"] = None
             else:
                 continue
-            if node.name in groups:
+            outer = _outer(node, groups)
+            if node.name not in groups:
+                name = _command_name(source, node)
+                commands[name], chains[name] = found, (*_chain(source, outer, groups), name)
+            elif outer is None:
                 main += [replace(flag, early=True) for flag in found]
-            else:
-                commands[_command_name(source, node)] = found
-    notes: list[str] = []
+            elif found:
+                notes.append(
+                    f"{source.at(node)}: the options of the group {node.name} are left out; write those that you need into the command"
+                )
     chosen = next((word for word in words if word in commands), None)
     if chosen is None and commands:
         chosen = max(commands, key=lambda name: len(commands[name]))
@@ -62,10 +71,33 @@ def read(modules: Sequence[Source], words: Sequence[str] = ()) -> Script:
                 "another give it after the script"
             )
     own = commands.get(chosen, []) if chosen is not None else []
-    several = len(commands) > 1 or bool(main)
+    several = len(commands) > 1 or grouped
     return Script(
-        (*main, *own), tuple(readers), tuple(notes), (chosen,) if several and chosen is not None else ()
+        (*main, *own), tuple(readers), tuple(notes), chains[chosen] if several and chosen is not None else ()
     )
+
+
+def _gathers(source: Source, node: ast.FunctionDef) -> bool:
+    """Whether commands are named after this function's: click's groups, typer's callbacks."""
+    return bool(_decorator(node, "group") or ("typer" in source.modules and _decorator(node, "callback")))
+
+
+def _outer(node: ast.FunctionDef, groups: Mapping[str, ast.FunctionDef]) -> ast.FunctionDef | None:
+    """The group that a command or a group belongs to."""
+    decorator = _decorator(node, "command") or _decorator(node, "group")
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return groups.get(dotted(called).rpartition(".")[0])
+
+
+def _chain(
+    source: Source, group: ast.FunctionDef | None, groups: Mapping[str, ast.FunctionDef]
+) -> tuple[str, ...]:
+    """The words of the groups between the outermost, which is the program, and a command."""
+    words: list[str] = []
+    while group is not None and (outer := _outer(group, groups)) is not None and len(words) < len(groups):
+        words.insert(0, _command_name(source, group))
+        group = outer
+    return tuple(words)
 
 
 def _functions(source: Source) -> Iterator[Function]:
@@ -82,7 +114,7 @@ def _decorator(node: ast.FunctionDef, name: str) -> ast.expr | None:
 
 
 def _command_name(source: Source, node: ast.FunctionDef) -> str:
-    decorator = _decorator(node, "command")
+    decorator = _decorator(node, "command") or _decorator(node, "group")
     if isinstance(decorator, ast.Call):
         given = decorator.args[0] if decorator.args else keyword(decorator, "name")
         name = source.names.value(given)
@@ -157,7 +189,7 @@ def _of_typer(source: Source, node: ast.FunctionDef) -> list[Flag] | None:
         and dotted(each.args[0]) == node.name
         for each in ast.walk(source.tree)
     )
-    if not (run or _decorator(node, "command")):
+    if not (run or _decorator(node, "command") or _decorator(node, "callback")):
         return None
     arguments = node.args
     given = [*arguments.args, *arguments.kwonlyargs]
@@ -166,7 +198,11 @@ def _of_typer(source: Source, node: ast.FunctionDef) -> list[Flag] | None:
         *arguments.defaults,
         *arguments.kw_defaults,
     ]
-    return [_typed(source, each, default) for each, default in zip(given, defaults, strict=True)]
+    return [
+        _typed(source, each, default)
+        for each, default in zip(given, defaults, strict=True)
+        if not dotted(each.annotation).endswith("Context")
+    ]
 
 
 def _typed(source: Source, argument: ast.arg, default: ast.expr | None) -> Flag:

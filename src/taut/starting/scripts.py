@@ -107,6 +107,11 @@ def _asked(script: Script, run: Invocation) -> tuple[Script, list[str]]:
     program = find_program(run.launcher[0], Path.cwd())
     command = [program, *run.launcher[1:], str(run.script), *script.subcommand]
     told = {flag.name: flag for flag in helptext.parse(helptext.ask(command, Path.cwd())).flags}
+    if script.subcommand:  # whose help leaves out the flags of the whole program
+        whole = command[: -len(script.subcommand)]
+        for flag in helptext.parse(helptext.ask(whole, Path.cwd())).flags:
+            if flag.option:
+                told.setdefault(flag.name, replace(flag, early=True))
     if not told:
         return script, ["its --help names no flag that can be read"]
     known = {flag.name for flag in script.flags}
