@@ -59,11 +59,17 @@ def output(process: subprocess.Popen[str], timeout: float = 30.0) -> str:
 
 #: Times for which tests wait are those of a quiet machine; with others beside them these may take that much longer.
 PATIENCE = 3
+_ENOUGH = 150.0  # seconds; a longer wait has its own patience, and the test its limit of time
+
+
+def patient(seconds: float) -> float:
+    """For how long to wait for what takes so long on a quiet machine."""
+    return max(seconds, min(PATIENCE * seconds, _ENOUGH))
 
 
 def until(condition: Callable[[], Any], timeout: float = 10.0, account: Callable[[], str] = str) -> Any:
     """Wait for something to become true; if it does not, say what `account` tells."""
-    deadline = time.monotonic() + PATIENCE * timeout
+    deadline = time.monotonic() + patient(timeout)
     while not (found := condition()):
         assert time.monotonic() < deadline, f"it does not happen\n{account()}"
         time.sleep(0.01)

@@ -7,6 +7,7 @@ the one that it began with (`opening.py`), and another one makes another study, 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,9 @@ NAMES: Final = (
 """Flags and keys that name a base model, the clearest first."""
 
 _CLEAR: Final = NAMES[:4]  # they mean nothing else, also as a key within another
+_ANOTHER: Final = re.compile(
+    "teacher|ref|reward|draft|assistant|critic|judge|token|embed"
+)  # models that are not the one that is trained
 
 _LOCAL: Final = ("/", ".", "~")
 _OF_ANY: Final = re.compile(
@@ -39,18 +43,23 @@ _OF_ANY: Final = re.compile(
 
 
 def in_words(words: Sequence[str]) -> str | None:
-    """The model in a command: ``--model_name_or_path gpt2``, ``--model-name=gpt2``, ``base_model=gpt2``."""
+    """The model in a command: ``--model_name_or_path gpt2``, ``--model-name=gpt2``, ``model.base_model=gpt2``."""
     found: dict[str, str] = {}
+    within: set[str] = set()
     for i, word in enumerate(words):
         key, equals, value = word.partition("=")
-        name = _plain(key.lstrip("-+"))
-        if name not in NAMES or not (equals or key.startswith("--")):
+        if not (equals or key.startswith("--")):
             continue
         if not equals:
             value = words[i + 1] if i + 1 < len(words) and not words[i + 1].startswith("-") else ""
-        if value and "{" not in value:
-            found.setdefault(name, value)
-    return _clearest(found)
+        if not value or "{" in value:
+            continue
+        path = key.lstrip("-+").replace("-", "_").lower().split(".")
+        if len(path) == 1 and path[0] in NAMES:
+            found.setdefault(path[0], value)
+        elif _means_it(path, value):
+            within.add(value)
+    return _clearest(found) or _only(within)
 
 
 def in_space(space: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -75,17 +84,13 @@ def in_file(path: Path) -> str | None:
         elif path.suffix == ".toml":
             tree = msgspec.toml.decode(text)
         else:  # no parser of YAML need be installed for this
-            lines = re.findall(r"""^([ ]*)(\w+)\s*:[ \t]+["']?([^\s"'#{\[]+)""", text, flags=re.M)
-            tree = {}
-            for indent, key, value in lines:
-                within = tree.setdefault("", {}) if indent else tree
-                within.setdefault(key, value)
+            tree = _of_yaml(text)
     except (OSError, ValueError):
         return None
     if not isinstance(tree, dict):
         return None
-    found = {key: value for key, value in tree.items() if isinstance(value, str) and value}
-    return _clearest(found) or _clearest(dict(_within(tree)))
+    found = {key: value for key, value in tree.items() if isinstance(value, str) and _is_name(value)}
+    return _clearest(found) or _only(set(_within(tree, ())))
 
 
 def same(one: str, other: str) -> bool:
@@ -108,20 +113,51 @@ def same(one: str, other: str) -> bool:
     return len(set(configs)) < 2
 
 
-def _plain(key: str) -> str:
-    """``model.base-model`` as base_model: of a dotted key its end, where that is clear."""
-    name = key.replace("-", "_").lower()
-    last = name.rpartition(".")[2]
-    return last if last in _CLEAR else name
-
-
-def _within(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The clear names at any depth."""
+def _within(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    """The models that are named clearly, at any depth."""
     for key, value in tree.items():
         if isinstance(value, dict):
-            yield from _within(value)
-        elif key in _CLEAR and isinstance(value, str) and value:
-            yield key, value
+            yield from _within(value, (*path, str(key)))
+        elif isinstance(value, str) and _means_it((*path, str(key)), value):
+            yield value
+
+
+def _means_it(path: Sequence[str], value: str) -> bool:
+    """Whether a key within others names the base model: clearly, and not the teacher or the tokenizer."""
+    return (
+        path[-1] in _CLEAR
+        and _is_name(value)
+        and not any(_ANOTHER.search(each.lower()) for each in path[:-1])
+    )
+
+
+def _is_name(value: str) -> bool:
+    return bool(value) and not value.startswith("$") and value.lower() not in ("null", "none", "~")
+
+
+def _only(found: set[str]) -> str | None:
+    """Several different ones leave open which is meant."""
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def _of_yaml(text: str) -> dict[str, Any]:
+    """The plain texts of a YAML file by their keys; lists and what stands in braces are left out."""
+    tree: dict[str, Any] = {}
+    open_ones: list[tuple[int, dict[str, Any]]] = [(-1, tree)]
+    block = math.inf  # deeper lines are a text of several lines
+    for indent, key, value in re.findall(r"^( *)([\w.-]+)[ \t]*:(?:[ \t]+(.*))?$", text, flags=re.M):
+        depth = len(indent)
+        if depth > block:
+            continue
+        block = depth if value.startswith(("|", ">")) else math.inf
+        while open_ones[-1][0] >= depth:
+            open_ones.pop()
+        if not value or value.startswith(("#", "&")):
+            within = open_ones[-1][1].setdefault(key, {})
+            open_ones.append((depth, within if isinstance(within, dict) else {}))
+        elif plain := re.match(r"""["']?([^\s"'#{\[|>]+)""", value):
+            open_ones[-1][1].setdefault(key, plain[1])
+    return tree
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -75,7 +75,7 @@ class Interrupts:
         walltime = self._walltime
         while not self._left.wait(_LOOK):
             walltime.leaving()
-            if walltime.overstayed(_MORE):
+            if walltime.overstayed(_MORE) and not self._left.is_set():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 

@@ -19,7 +19,7 @@ from taut.snapshot import Snapshot
 
 __all__ = ["active", "check", "follow", "fruitless", "stalled", "submit", "takes_successor", "wind_down"]
 
-_CHANCES = 2  # rounds in succession that may bring nothing: one bad node must not end a weekend
+_CHANCES = 2  # submissions in succession that may bring nothing: one bad node must not end a weekend
 _PATIENT = 20  # rounds in which trials may save themselves and none finishes
 
 # Complaints of `sbatch --test-only` about what can be had later: such a job is taken, and waits.
@@ -91,8 +91,9 @@ def submit(planned: Planned, rounds: Rounds, now: float) -> list[Submission]:
     Raises `StudyError` with what sbatch said; what was submitted before stands in the records.
     """
     done: list[Submission] = []
+    chained = _in_successor(rounds)
     for step in planned.steps:
-        record = msgspec.structs.replace(step.record, t=now + len(done) * 1e-3)
+        record = msgspec.structs.replace(step.record, t=now + len(done) * 1e-3, chained=chained)
         if record.kind == "job":
             rounds.begin(record.round)
         before = [done[-1].job or 0] if done else []
@@ -145,8 +146,14 @@ def _number(said: str) -> int:
 
 def stalled(rounds: Rounds, snapshot: Snapshot) -> str | None:
     """Why a successor should not submit more: the last rounds have brought nothing. None if it should."""
-    mine, last = allocation.here(), [one for one in rounds.all() if one.kind == "next"]
-    return fruitless(last, rounds, snapshot) if mine and mine.id in {one.job for one in last} else None
+    last = [one for one in rounds.all() if one.kind == "next"]
+    return fruitless(last, rounds, snapshot) if _in_successor(rounds) else None
+
+
+def _in_successor(rounds: Rounds) -> bool:
+    """Whether this process is one of the study's successors."""
+    mine = allocation.here()
+    return mine is not None and mine.id in {one.job for one in rounds.all() if one.kind == "next"}
 
 
 def fruitless(last: Sequence[Submission], rounds: Rounds, snapshot: Snapshot) -> str | None:
@@ -154,9 +161,10 @@ def fruitless(last: Sequence[Submission], rounds: Rounds, snapshot: Snapshot) ->
     if not last:
         return None
     place = f"look at {rounds.place(last[-1].round)} for what its jobs said, then go on with taut run"
-    if len(last) >= _CHANCES and progress(snapshot) <= last[-_CHANCES].progress:
-        vain = " and ".join(str(one.round) for one in last[-_CHANCES:])
-        return f"rounds {vain} have brought no result, so nothing more is submitted by itself; {place}"
+    by_hand = max((i for i, one in enumerate(last) if not one.chained), default=0)
+    if len(last) - by_hand >= _CHANCES and progress(snapshot) <= last[-_CHANCES].progress:
+        first = last[-_CHANCES - 1].round + 1 if len(last) > _CHANCES else 0
+        return f"rounds {first} to {last[-1].round} have brought no result, so nothing more is submitted by itself; {place}"
     if len(last) >= _PATIENT and snapshot.n_finished <= last[-_PATIENT].finished:
         return f"{_PATIENT} rounds have finished no trial, so nothing more is submitted by itself; {place}"
     return None

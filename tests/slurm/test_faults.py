@@ -139,7 +139,7 @@ def hopeless(place: Workplace) -> None:
     place.until_over(90)
     assert sorted(place.scripts()) == ["job0", "job1", "next0", "next1"]
     assert "setup failed with exit code 1" in (place.study / "slurm" / "0001" / "0.log").read_text()
-    why = "rounds 0 and 1 have brought no result"
+    why = "rounds 0 to 1 have brought no result"
     assert why in (place.study / "slurm" / "0001" / "next.log").read_text()
     assert why in place.taut("status", str(place.study))
 

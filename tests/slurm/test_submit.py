@@ -366,7 +366,7 @@ def test_in_an_interactive_job_it_is_nobodys_successor(home: Path, slurm: Cluste
     edit(home, "cpus = 1", 'cpus = 1\nsetup = ["false"]')
     taut(home, "run", "study.toml", "--on", "slurm")
     slurm.wait_idle()
-    assert "rounds 0 and 1 have brought no result" in (home / "runs/demo/slurm/0001/next.log").read_text()
+    assert "rounds 0 to 1 have brought no result" in (home / "runs/demo/slurm/0001/next.log").read_text()
     edit(home, '\nsetup = ["false"]', "")
     words = (sys.executable, "-m", "taut", "run", str(home / "study.toml"), "--on", "slurm")
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}

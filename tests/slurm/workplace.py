@@ -17,7 +17,7 @@ import pytest
 from cluster import Cluster
 
 import taut
-from processes import PATIENCE
+from processes import patient
 
 SOURCE = Path(taut.__file__).resolve().parents[1]
 Found = TypeVar("Found")
@@ -207,7 +207,7 @@ class Workplace:
 
     def until(self, condition: Callable[[], Found | None], seconds: float, what: str) -> Found:
         """Wait for something to become true; if it does not, say how the study stands."""
-        deadline = time.monotonic() + PATIENCE * seconds
+        deadline = time.monotonic() + patient(seconds)
         while not (found := condition()):
             assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s\n{self.account()}"
             time.sleep(0.2)

@@ -436,3 +436,8 @@ def test_epochs_are_searched_only_where_somebody_wants_it(desk: Desk) -> None:
     )
     assert set(desk.study("train.py").space) == {"lr"}
     assert "# epochs = { ordinal = [5, 10, 20, 50, 100], start = 5 }" in desk.draft("train.py")
+    other = TINY.replace('"--lr"', '"--alpha-mix"')
+    desk.write(
+        "train.py", other.replace("args =", 'parser.add_argument("--epochs", type=int, default=5)\nargs =')
+    )
+    assert set(desk.study("train.py").space) == {"alpha_mix"}, "a guess is better than the length of trials"

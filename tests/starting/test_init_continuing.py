@@ -118,6 +118,8 @@ def test_a_base_model_in_a_configuration(desk: Desk) -> None:
         (["vllm", "serve", "--model-loader", "x"], None),
         (["python", "train.py", "+model.base_model=org/a", "data.model=x"], "org/a"),
         (["python", "train.py", "data.model=x"], None),
+        (["python", "train.py", "--teacher.base_model", "org/t", "--model.base_model", "org/a"], "org/a"),
+        (["python", "train.py", "a.base_model=org/b", "b.base_model=org/a"], None),
     ],
 )
 def test_where_a_command_names_its_model(words: list[str], model: str | None) -> None:
@@ -138,9 +140,19 @@ def test_where_a_space_and_files_name_it(tmp_path: Path) -> None:
         ),
         ("b.toml", '[model]\nmodel_name_or_path = "org/a"\n'),
         ("d.yaml", "ref:\n  base_model: org/b\nbase_model: org/a\n"),
+        ("e.yaml", "teacher:\n  base_model: org/t\nmodel:\n  base_model: 'org/a'\n"),
+        ("f.yaml", "base_model: null\nprompt: |\n  base_model: x\nmodel:\n  args:\n    base_model: org/a\n"),
+        ("g.yaml", "model:\n  base_model: ${oc.env:M}\npolicy:\n  base_model: org/a\n"),
     ):
         (tmp_path / name).write_text(text)
         assert basemodel.in_file(tmp_path / name) == "org/a"
+    for name, text in (
+        ("h.yaml", "one:\n  base_model: org/a\ntwo:\n  base_model: org/b\n"),
+        ("i.json", '{"one": {"base_model": "org/a"}, "two": {"base_model": "org/b"}}'),
+        ("j.yaml", "tokenizer:\n  pretrained_model_name_or_path: org/a\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        assert basemodel.in_file(tmp_path / name) is None, name
     (tmp_path / "b.json").write_text("{")
     assert basemodel.in_file(tmp_path / "b.json") is None and basemodel.in_file(tmp_path / "c.yaml") is None
 

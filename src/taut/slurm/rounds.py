@@ -32,6 +32,7 @@ class Submission(msgspec.Struct, frozen=True):
     kind: ``job`` or ``next``. name: unique by study, round and attempt. job: its number, None until it is known.
     at_once: tasks that may run at the same time. gpus, cpus, minutes: of one task. slots: trials side by side in it.
     progress, finished: what the study had reached when it was submitted, pauses included or not. t: when, in seconds since the epoch.
+    chained: whether a successor submitted it, and not somebody by hand.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Submission(msgspec.Struct, frozen=True):
     finished: int = 0
     t: float = 0.0
     job: int | None = None
+    chained: bool = False
 
 
 def follows(name: str) -> bool:

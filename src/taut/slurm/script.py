@@ -28,7 +28,8 @@ _ONE_WORD = re.compile(r"\S+")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=,%@+-]+")  # what sbatch takes without quotes
 
 _EARLY = 60  # seconds by which Slurm may send its signal before the time that was asked for (sbatch --signal)
-_STARTING = 30  # seconds after which a worker surely listens
+_STARTING = 30  # seconds after which a worker surely listens,
+_SETTING_UP = 120  # and so many more where modules or environments are loaded first
 
 # Variables that sbatch prefers to the script's lines: of what every script says, and of single settings.
 _ALWAYS = frozenset(
@@ -207,7 +208,7 @@ def _signal(settings: Settings) -> str | None:
 
     A worker watches the clock, too, so a job of a minute loses nothing.
     """
-    before = settings.notice + _EARLY + _STARTING
+    before = settings.notice + _EARLY + _STARTING + (_SETTING_UP if settings.setup else 0)
     if not settings.notice or (settings.time is not None and 60 * settings.time < before):
         return None
     return f"B:USR1@{settings.notice}"

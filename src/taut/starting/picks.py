@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from taut.catalogue import Coupling, Entry
 from taut.starting.flags import Flag
 
 __all__ = ["Context", "Pick", "Selection"]
+
+_LENGTH: Final = ("num_train_epochs",)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Pick:
     basis: str = ""
     stays: bool = False
     spelled: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def lengthens(self) -> bool:
+        """Whether the flag says how long a trial is, so that the best trial would be the longest."""
+        return self.entry is not None and self.entry.name in _LENGTH
 
 
 @dataclass

@@ -120,9 +120,10 @@ def require_some(selection: Selection, what: str, wanted: Preset | None) -> None
     """A study has a parameter: if the catalogue knows none, the first flag that could be searched is."""
     if selection.searched:
         return
-    for i, pick in enumerate(selection.picks):
+    for i, pick in sorted(enumerate(selection.picks), key=lambda each: each[1].lengthens):
         if pick.prior is not None:
-            selection.picks[i] = replace(pick, searched=True)
+            why = f"nothing else could be searched; {pick.why}" if pick.lengthens else pick.why
+            selection.picks[i] = replace(pick, searched=True, why=why)
             prove(selection)
             if selection.searched:
                 return

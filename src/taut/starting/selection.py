@@ -42,7 +42,6 @@ _CHANGES_THE_METRIC: Final = (
         "max_new_tokens",
     ),
 )
-_LENGTH: Final = ("num_train_epochs",)
 _BY_MACHINE: Final = ("mixed_precision", "tf32", "sharding_strategy")
 _RANK: Final = {"high": 0, "medium": 1, "low": 2}
 _ALWAYS: Final = ("batch_size", "test_size")
@@ -99,7 +98,7 @@ def _pick(flag: Flag, context: Context, start: Any, fixed: str | None) -> Pick:
     if flag.free and any(isinstance(each, str) for each in levels):
         why = f"the script does not say which texts it takes; these are the catalogue's: {why}"
         return replace(pick, prior=fit.prior, why=why)
-    if entry.name in _LENGTH and entry.name not in (context.wanted or ()):
+    if pick.lengthens and entry.name not in (context.wanted or ()):
         why = "more is mostly better, and a trial takes as much longer; search it where trials overfit"
         return replace(pick, prior=fit.prior, why=why)
     return replace(pick, prior=fit.prior, searched=True, why=why, said=fit.said, basis=setting.basis)
