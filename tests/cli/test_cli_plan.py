@@ -180,24 +180,19 @@ def test_hours_instead_of_a_number_of_trials(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "words", "begins"),
+    ("budget", "words"),
     [
-        ("hours = 200", (), "6 trials: "),
-        ("trials = 60", (), "6 trials: "),
-        ("hours = 0.5", (), "about "),
-        ("hours = 2", ("--trials", "60"), "6 trials: "),
-        ('until = "loss <= -1"', (), "6 trials: "),
+        ("hours = 200", ()),
+        ("trials = 60", ()),
+        ("hours = 2", ("--trials", "60")),
+        ('until = "loss <= -1"', ()),
     ],
 )
-def test_a_grid_has_no_more_trials_than_cells(
-    home: Home, budget: str, words: tuple[str, ...], begins: str
-) -> None:
+def test_a_grid_has_no_more_trials_than_cells(home: Home, budget: str, words: tuple[str, ...]) -> None:
     home.edit(("x = { uniform = [0, 1], start = 0.5 }", "x = { ordinal = [0.1, 0.2, 0.5] }"))
     home.edit(("trials = 60", budget), ('method = "random"', 'method = "grid"'))
     said = home.taut("plan", "study.toml", *WELL, *words).out
-    assert said.startswith(begins), said
-    if begins == "about ":
-        assert int(said.split()[1]) < 6, "half an hour is not enough for all"
+    assert said.startswith("6 trials: "), said
 
 
 def test_a_grid_is_planned_for_as_many_cells_as_its_hours_are_enough_for(home: Home) -> None:

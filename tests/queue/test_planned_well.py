@@ -16,7 +16,7 @@ from taut.events import Allocation, Opened, Started
 from taut.queue import screen
 from taut.queue.checked import check_lines, standing
 from taut.queue.choice import for_budget
-from taut.queue.enough import Left, enough
+from taut.queue.enough import MANY, Left, enough
 from taut.queue.option import option
 from taut.queue.plan import Plan, asked, make, waits_of
 from taut.queue.present import present
@@ -172,7 +172,7 @@ def test_an_open_mode_is_compared_and_asynchronous_wins_where_batches_wait() -> 
 
 
 def test_as_many_trials_as_the_hours_are_enough_for() -> None:
-    of, room = work(1), Bounds()
+    of, room = work(MANY), Bounds()
     paid = for_budget(of, QUEUE, room, T, Left(hours=10.0), wanted=False)
     assert 60 <= paid.work.trials <= 100, "a hundred would do without any overhead"
     assert 8.5 < paid.best.outlook.cost[1] <= 10.3
@@ -184,6 +184,8 @@ def test_as_many_trials_as_the_hours_are_enough_for() -> None:
     assert timed.best.shape.workers <= 8 and 100 < timed.work.trials < 240
     wider = for_budget(of, QUEUE, room._replace(workers=16), T, Left(seconds=3 * 3600.0), wanted=False)
     assert wider.work.trials > 1.3 * timed.work.trials
+    grid = for_budget(work(30), QUEUE, room, T, Left(hours=10.0), wanted=False)
+    assert (grid.work.trials, grid.enough) == (30, ""), "there are no more"
     assert enough(Left(hours=1.0), lambda n: (5.0, 1.0), 1) == 1, "one is always tried"
 
 

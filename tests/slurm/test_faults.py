@@ -83,7 +83,7 @@ def checkpoints(place: Workplace) -> None:
 
 def preemption(place: Workplace) -> None:
     """A job with more priority takes the node: the trial saves itself at once and goes on when the job comes back."""
-    train = CAREFUL.replace("STEPS", "100")
+    train = CAREFUL.replace("STEPS", "250")
     place.define(
         'partition = "low"\ntime = "10m"\nworkers = 1\nextra = ["--nodelist=node2"]', trials=1, train=train
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import time
@@ -42,7 +43,8 @@ def account(slurm: Cluster) -> str:
 def test_jobs_of_all_kinds_are_read_from_accounting(
     slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began = float(int(time.time()))
+    began = float(math.ceil(time.time()))
+    time.sleep(began - time.time())  # what was submitted before has an earlier second
     submit(slurm, tmp_path, "--gpus=1", "--cpus-per-task=2", "--time=5", "--partition=main")
     array = submit(slurm, tmp_path, "--array=0-1", "--time=23:00:00", "--partition=low")
     # The partition ends jobs after two minutes, so these are eligible and wait for ever; sacct shows no held ones.
