@@ -110,3 +110,12 @@ def test_outside_of_a_job_notice_is_nobodys_business() -> None:
     with Interrupts(Walltime()):
         assert signal.getsignal(signal.SIGUSR1) is before
     assert Walltime().ends == math.inf
+
+
+@pytest.mark.usefixtures("in_job")
+def test_the_clock_ends_before_handlers_go_back() -> None:
+    """Else what it still sends would end a program that is through, by the handler of before."""
+    before = signal.getsignal(signal.SIGTERM)
+    with Interrupts(Walltime()):
+        (clock,) = [each for each in threading.enumerate() if each.name == "taut-walltime"]
+    assert not clock.is_alive() and signal.getsignal(signal.SIGTERM) == before
