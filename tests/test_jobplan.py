@@ -137,8 +137,6 @@ def test_the_successor_is_small_and_runs_without_container_and_setup(tmp_path: P
 
 
 def test_progress_counts_results_saves_and_used_up_retries() -> None:
-    from taut.jobplan import progress
-
     definition = Definition("demo", SPACE.to_json(), [Objective("loss")])
     snapshot = Snapshot(definition)
     steps: list[Event] = [
@@ -148,4 +146,4 @@ def test_progress_counts_results_saves_and_used_up_retries() -> None:
         Released(n=2, a=0, why="out of memory", blame=True, t=2.0),
     ]
     snapshot.apply(0, steps)
-    assert progress(snapshot) == 2
+    assert snapshot.progress == 2

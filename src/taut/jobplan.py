@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from taut.queue.pilot import Pilot
     from taut.queue.plan import Plan, Queue
 
-__all__ = ["Planned", "Step", "entries", "plan", "progress", "settings_of", "words"]
+__all__ = ["Planned", "Step", "entries", "plan", "settings_of", "words"]
 
 _WORKERS = 8  # at the same time, where the file leaves it to us
 _REST = 25  # tasks for each that may run at a time, at most, where nothing is planned; what is left then is the successor's
@@ -51,12 +51,6 @@ class Planned(NamedTuple):
 def settings_of(definition: Definition) -> Settings:
     """What the study's jobs ask for."""
     return read_settings(definition.on.get("slurm", {}))
-
-
-def progress(snapshot: Snapshot) -> int:
-    """A number that grows with whatever the study reaches: results, trials that came to a rung or saved themselves, retries used up."""
-    releases = snapshot.releases
-    return snapshot.n_finished + len(releases.parked) + releases.saves + releases.blames
 
 
 def plan(
@@ -157,7 +151,7 @@ def plan(
         cpus=settings.cpus or 1,
         minutes=settings.time,
         slots=settings.slots,
-        progress=progress(snapshot),
+        progress=snapshot.progress,
         finished=snapshot.n_finished,
     )
     if begins:

@@ -142,6 +142,11 @@ class Snapshot(Fold):
         """Trials that are complete, pruned or failed."""
         return self.counts[State.COMPLETE] + self.counts[State.PRUNED] + self.counts[State.FAILED]
 
+    @property
+    def progress(self) -> int:
+        """A number that grows with whatever the study reaches: results, trials that came to a rung or saved themselves, retries used up."""
+        return self.n_finished + len(self.releases.parked) + self.releases.saves + self.releases.blames
+
     def tally(self) -> dict[State, int]:
         """How many trials are in each state, of those that were ever started; states without any are left out."""
         found = np.bincount(self.state[self.known], minlength=len(State)).tolist()

@@ -10,7 +10,7 @@ import msgspec
 
 from taut import allocation
 from taut.errors import InputError, StudyError
-from taut.jobplan import Planned, Step, progress, words
+from taut.jobplan import Planned, Step, words
 from taut.slurm import script
 from taut.slurm.calls import NoAnswer, SlurmError, call, myself
 from taut.slurm.jobs import FINAL, SQUEUE, Job, parse_squeue
@@ -162,7 +162,7 @@ def fruitless(last: Sequence[Submission], rounds: Rounds, snapshot: Snapshot) ->
         return None
     place = f"look at {rounds.place(last[-1].round)} for what its jobs said, then go on with taut run"
     by_hand = max((i for i, one in enumerate(last) if not one.chained), default=0)
-    if len(last) - by_hand >= _CHANCES and progress(snapshot) <= last[-_CHANCES].progress:
+    if len(last) - by_hand >= _CHANCES and snapshot.progress <= last[-_CHANCES].progress:
         first = last[-_CHANCES - 1].round + 1 if len(last) > _CHANCES else 0
         return f"rounds {first} to {last[-1].round} have brought no result, so nothing more is submitted by itself; {place}"
     if len(last) >= _PATIENT and snapshot.n_finished <= last[-_PATIENT].finished:

@@ -107,16 +107,10 @@ class Campaign:
     def _submit_round(self, _: None = None) -> None:
         """The next array, unless the last two brought nothing."""
         snapshot, now = self.desk.snapshot, self.queue.now
-        progress = (
-            snapshot.n_finished
-            + len(snapshot.releases.parked)
-            + snapshot.releases.saves
-            + snapshot.releases.blames
-        )
-        if len(self._reached) >= 2 and progress <= self._reached[-2]:
+        if len(self._reached) >= 2 and snapshot.progress <= self._reached[-2]:
             self._over("the last two rounds brought nothing")
             return
-        self._reached.append(progress)
+        self._reached.append(snapshot.progress)
         self._since = now
         self.began = min(self.began, now)
         budget = self.desk.snapshot.definition.budget.trials
