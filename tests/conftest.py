@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return nodeid if folder in APART else "cluster" if folder in CLUSTER else file
 
     return ByPlace(config, log)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The second try of `./run-tests`: what failed the first time has to run, and pass."""
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skipped test has shown nothing, where one that had failed was to be shown to pass."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("--no-skips"):
+        report.outcome = "failed"
+        report.longrepr = f"not to be skipped now: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(autouse=True)
