@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import taut
+from taut.samplers.base import draw
 from taut.samplers.beliefs import Beliefs
 from taut.samplers.geometry import Geometry
+from taut.samplers.quasirandom import halton
 from taut.space import Space, choice, lognormal, loguniform, normal, ordinal, uniform, uniform_int
 
 
@@ -113,6 +116,72 @@ def test_a_belief_that_is_wrong_everywhere_can_be_overcome() -> None:
     beliefs = Beliefs.of(Space(parameters))
     right, wrong = beliefs.log(np.array([[0.1] * 12, [0.9] * 12]), None)
     assert 3.0 < right - wrong < 3.1
+
+
+LEANT = Space(
+    lr=loguniform(1e-4, 1, start=0.1, belief="strong"),
+    flat=uniform(0, 1),
+    size=ordinal([8, 16, 32, 64], start=64, belief="strong"),
+    kind=choice(["a", "b", "c", "d"], start="b", belief="strong"),
+    x=uniform(0, 1, start=0.0, belief="medium", when="kind == 'a'"),
+    bell=normal(0, 1, low=-2, high=2, start=1, belief="medium"),
+)
+
+
+def test_every_second_point_leans_towards_the_start_values() -> None:
+    beliefs, unit = Beliefs.of(LEANT), np.random.default_rng(0).random((4000, 6))
+    plain, leant = beliefs.scattered(unit)[::2], beliefs.scattered(unit)[1::2]
+    assert np.array_equal(plain, LEANT.encode(LEANT.quantile(unit))[::2])
+    assert ((leant >= 0) & (leant <= 1)).all()
+    rate = stats.truncnorm(-0.75 / 0.07, 0.25 / 0.07, 0.75, 0.07)
+    assert stats.kstest(leant[:, 0], rate.cdf).pvalue > 0.01
+    assert stats.kstest(leant[:, 1], "uniform").pvalue > 0.01
+    params = LEANT.params(LEANT.decode(leant))
+    for name, value, expected in (("kind", "b", 20 / 23), ("size", 64, 0.96)):
+        assert np.mean([p[name] == value for p in params]) == pytest.approx(expected, abs=0.03)
+    assert all(("x" in p) == (p["kind"] == "a") for p in params) and any("x" in p for p in params)
+    assert stats.kstest([p["bell"] for p in params], _product().cdf).pvalue > 0.01
+
+
+def _product() -> Any:
+    """The standard normal prior on -2 .. 2 times a belief in 1 with a deviation of 0.15 of the range."""
+    precision = 1 + 0.6**-2
+    mean, std = 0.6**-2 / precision, precision**-0.5
+    return stats.truncnorm((-2 - mean) / std, (2 - mean) / std, mean, std)
+
+
+def test_the_first_trials_lean_in_turns_and_to_both_sides() -> None:
+    beliefs, numbers = Beliefs.of(LEANT), np.arange(64)
+    params = LEANT.params(beliefs.design(beliefs.evenly(numbers, 5), numbers))
+    assert params[0] == {**params[0], "lr": 0.1, "size": 64, "kind": "b", "bell": 1.0}
+    rates = np.array([p["lr"] for p in params])
+    near = np.abs(np.log(rates / 0.1) / np.log(1e4)) < 0.21
+    assert near[1::2].all() and near[::2].mean() < 0.6
+    for half in (rates[1::2], rates[2::2]):  # of what is drawn evenly, a quarter lies above the start value
+        assert 0.2 < (half > 0.1).mean() < 0.6
+    one = beliefs.design(beliefs.evenly(numbers[[7]], 5), numbers[[7]])
+    assert LEANT.params(one) == [params[7]]
+
+
+@pytest.mark.parametrize("method", ["gp", "tpe", "auto"])
+def test_samplers_with_beliefs_begin_with_them(method: str) -> None:
+    study = taut.Study(None, LEANT, minimize="loss", trials=5, sampler=method, seed=3)
+    rates = []
+    for _ in range(5):
+        trial = study.ask()
+        rates.append(trial.params["lr"])
+        study.tell(trial, loss=rates[-1])
+    away = np.abs(np.log(np.array(rates) / 0.1) / np.log(1e4))
+    assert away[0] < 1e-9 and (away[[1, 3]] < 0.28).all() and away[[2, 4]].max() > 0.28
+
+
+def test_without_beliefs_the_first_trials_are_the_halton_sequence() -> None:
+    space, numbers = Space(x=uniform(0, 1, start=0.3), y=normal(0, 1)), np.arange(9)
+    beliefs = Beliefs.of(space)
+    unit = halton(numbers, 2, 4)
+    assert np.array_equal(beliefs.evenly(numbers, 4), unit)
+    assert np.array_equal(beliefs.design(unit, numbers), draw(space, unit, numbers))
+    assert np.array_equal(beliefs.scattered(unit), space.encode(space.quantile(unit)))
 
 
 def test_one_value_needs_no_belief() -> None:

@@ -3,6 +3,8 @@
 Two things are said of a parameter: its prior (``normal`` and ``lognormal`` are bells, the others flat in their own
 geometry), and how strongly to lean towards its `start` value (`belief`). Over an ordered parameter both are normal, so their
 product is too; of a choice, the start value has odds against each other value.
+
+All beliefs together may be wrong. So of the points that are drawn every second one leans towards the start values, and the others do not.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import functools
 
 import numpy as np
 
+from taut.samplers.base import Codes, Numbers, draw
 from taut.samplers.geometry import Geometry
-from taut.space import Space
+from taut.samplers.quasirandom import halton
+from taut.space import Space, prior
 from taut.space.bell import Bell
 from taut.space.prior import Bools, Floats
 
@@ -28,15 +32,14 @@ class Beliefs:
 
     mean, precision: (d,) of the priors in the unit cube; precision 0 where flat. start, pull: (d,) start values and the
     precision of the belief in them; pull 0 where there is none. odds: by column of a choice, (cells,) logarithms.
-    stated: whether a user said anything.
+    stated: whether a user said anything; leaning: whether of start values.
     """
 
     def __init__(self, space: Space) -> None:
-        geometry = Geometry.of(space)
+        self._geometry = geometry = Geometry.of(space)
         self.mean, self.precision = np.full(geometry.d, 0.5), np.zeros(geometry.d)
         self.start, self.pull = np.full(geometry.d, 0.5), np.zeros(geometry.d)
         self.odds: dict[int, Floats] = {}
-        self._ordered = geometry.ordered
         for j in geometry.ordered.tolist():
             parameter = space.columns[j]
             if isinstance(parameter, Bell):
@@ -51,7 +54,8 @@ class Beliefs:
             if parameter.belief is not None:
                 self.odds[j] = np.zeros(parameter.cells)
                 self.odds[j][int(parameter.code(parameter.start))] = np.log(_ODDS[parameter.belief])
-        self.stated = bool(self.precision.any() or self.pull.any() or self.odds)
+        self.leaning = bool(self.pull.any() or self.odds)
+        self.stated = bool(self.precision.any() or self.leaning)
 
     @staticmethod
     @functools.lru_cache(maxsize=64)
@@ -72,17 +76,56 @@ class Beliefs:
         The belief as a whole is mixed with a little that is flat, so that one which is wrong by far can be overcome, however many
         parameters it speaks of.
         """
-        o = self._ordered
+        o = self._geometry.ordered
         u = unit[:, o]
-        prior = -0.5 * self.precision[o] * (u - self.mean[o]) ** 2
+        priors = -0.5 * self.precision[o] * (u - self.mean[o]) ** 2
         pulled = -0.5 * self.pull[o] * (u - self.start[o]) ** 2
         if active is not None:
-            prior, pulled = (np.where(active[:, o], each, 0.0) for each in (prior, pulled))
-        total, believed = prior.sum(axis=1), pulled.sum(axis=1)
+            priors, pulled = (np.where(active[:, o], each, 0.0) for each in (priors, pulled))
+        total, believed = priors.sum(axis=1), pulled.sum(axis=1)
         for j, table in self.odds.items():
-            cell = np.minimum((unit[:, j] * len(table)).astype(np.int64), len(table) - 1)
+            cell = prior.cell(unit[:, j], len(table)).astype(np.int64)
             found = table[cell] - table.max()
             believed += found if active is None else np.where(active[:, j], found, 0.0)
-        if self.pull.any() or self.odds:
+        if self.leaning:
             total += np.logaddexp(believed, _FLAT)
         return np.asarray(total)
+
+    def scattered(self, unit: Floats) -> Floats:
+        """(n, d) points of the cube, drawn by `unit` (n, d), uniform numbers: every second one leans towards the start values."""
+        space = self._geometry.space
+        points = space.encode(space.quantile(unit))
+        if self.leaning:
+            points[1::2] = self._leant(unit[1::2], points[1::2])
+        return points
+
+    def evenly(self, numbers: Numbers, seed: int) -> Floats:
+        """(k, d) points of a scrambled Halton sequence, for `design`. Trials that lean have the mirror images of the others, since
+        every second point of the sequence itself lies in one half of the first coordinate."""
+        if not self.leaning:
+            return halton(numbers, self._geometry.d, seed)
+        unit = halton(numbers // 2, self._geometry.d, seed)
+        return np.where(numbers[:, None] % 2 == 1, 1.0 - unit, unit)
+
+    def design(self, unit: Floats, numbers: Numbers) -> Codes:
+        """(k, d) codes of the first trials, drawn by `unit` (k, d): `numbers` 0 has the start values, every second one leans
+        towards them."""
+        space = self._geometry.space
+        codes, odd = draw(space, unit, numbers), numbers % 2 == 1
+        if self.leaning and odd.any():
+            drawn = space.encode(space.quantile(unit[odd], conditions=False))
+            codes[odd] = self._geometry.codes(self._leant(unit[odd], drawn))
+        return codes
+
+    def _leant(self, unit: Floats, points: Floats) -> Floats:
+        """`points` with what there is a belief of drawn from it, by the uniform numbers `unit`."""
+        leant = points.copy()
+        for j in np.flatnonzero(self.pull).tolist():
+            mean, precision = self.bell(j, 1.0)
+            std = precision**-0.5
+            leant[:, j] = mean + std * prior.normal(unit[:, j], -mean / std, (1.0 - mean) / std)
+        for j, table in self.odds.items():
+            weights = np.exp(table)
+            cell = np.searchsorted(np.cumsum(weights / weights.sum())[:-1], unit[:, j], side="right")
+            leant[:, j] = prior.centre(cell.astype(float), len(table))
+        return np.clip(leant, 0.0, 1.0)

@@ -8,14 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from taut.errors import InputError
-from taut.samplers.base import Codes, Numbers, Sampler, draw
+from taut.samplers.base import Codes, Numbers, Sampler
+from taut.samplers.beliefs import Beliefs
 from taut.samplers.geometry import Geometry
 from taut.samplers.gp.cost import Price
 from taut.samplers.gp.model import Model
 from taut.samplers.gp.search import maximise
 from taut.samplers.gp.transfer import portfolio
 from taut.samplers.history import History
-from taut.samplers.quasirandom import halton
 from taut.samplers.untried import part
 from taut.snapshot import Snapshot
 from taut.space import Space
@@ -41,7 +41,7 @@ class GPSampler(Sampler):
     a suggestion. For thousands of cheap trials choose `tpe` or `conjugate`.
 
     startup: trials before the model is asked; the first is the start values, in the middle of the ranges where none are given,
-        the others are of a scrambled Halton sequence mapped through the priors. 2 or more.
+        the others are of a scrambled Halton sequence mapped through the priors, every second one through the beliefs. 2 or more.
     cost: a metric, or "seconds" for how long trials take. Then improvement is divided by what a trial is expected to cost, fully at
         first and less the more of the budget is used (EI-cool; Lee et al., arXiv:2003.10870). None: all trials cost the same.
     aim: "best", or "front" for the best at every cost, as for scaling laws: each trial looks for an improvement among the points
@@ -192,15 +192,16 @@ def _unknown(model: Model, history: History, rng: np.random.Generator) -> Codes:
 
 
 def _scattered(space: Space, count: int, rng: np.random.Generator) -> Floats:
-    """(count, d) draws from the priors, in the unit cube."""
-    return space.encode(space.quantile(rng.random((count, len(space)))))
+    """(count, d) draws from the priors and beliefs, in the unit cube."""
+    return Beliefs.of(space).scattered(rng.random((count, len(space))))
 
 
 def _design(space: Space, seed: int, numbers: Numbers, good: Codes) -> Codes:
     """The first trials: start values, or the middle; then good points of earlier studies, as far as they go; then evenly."""
-    unit = halton(numbers, len(space), seed)
+    beliefs = Beliefs.of(space)
+    unit = beliefs.evenly(numbers, seed)
     unit[numbers == 0] = 0.5
-    codes = draw(space, unit, numbers)
+    codes = beliefs.design(unit, numbers)
     first = 1 if space.start else 0
     for i, k in enumerate((numbers - first).tolist()):
         if 0 <= k < len(good):

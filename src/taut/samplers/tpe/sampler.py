@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from taut.errors import InputError
-from taut.samplers.base import Codes, Numbers, Sampler, draw
+from taut.samplers.base import Codes, Numbers, Sampler
+from taut.samplers.beliefs import Beliefs
 from taut.samplers.geometry import Geometry
 from taut.samplers.history import History
-from taut.samplers.quasirandom import halton
 from taut.samplers.tpe.model import Model
 from taut.samplers.untried import Tried
 from taut.snapshot import Snapshot
@@ -36,7 +36,7 @@ class TPESampler(Sampler):
     component of each density (`axes.py`). In a discrete space no point is tried twice while others are left.
 
     startup: trials that must have ended before the densities are used; until then points are those of a scrambled Halton
-        sequence, mapped through the priors. 1 or more, 10 by default.
+        sequence, mapped through the priors, every second one through the beliefs. 1 or more, 10 by default.
     candidates: points drawn from the good density, of which the best is proposed. More follow the densities more
         greedily. 1 to 10,000, 64 by default.
     good: share of the trials that are good, rounded up and at most 25 trials. Above 0, below 1, 0.1 by default.
@@ -70,7 +70,8 @@ class TPESampler(Sampler):
         # Trial 0 is for the start values, whenever it is asked.
         designed = np.ones(len(numbers), bool) if model is None else numbers == 0
         if designed.any():
-            codes[designed] = draw(space, halton(numbers[designed], len(space), seed), numbers[designed])
+            beliefs, first = Beliefs.of(space), numbers[designed]
+            codes[designed] = beliefs.design(beliefs.evenly(first, seed), first)
         if model is None and tried is None:
             return codes
         for i, number in enumerate(numbers.tolist()):
