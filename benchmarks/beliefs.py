@@ -1,6 +1,6 @@
 """What a belief is worth, and what a wrong one costs: mean regret with start values near the optimum and far from it.
 
-python benchmarks/beliefs.py              # --method gp --seeds 20 --marks 15 30 60 --quick
+python benchmarks/beliefs.py              # --method gp --seeds 20 --marks 8 15 30 60 --quick
 
 Each study of a function has one of these beliefs, which each parameter has: none at all; a *right* start value,
 a tenth of the range beside the optimum; a *wrong* one, half of the range away, and another choice. A start value is tried first
@@ -213,7 +213,7 @@ def main() -> None:
     )
     parser.add_argument("--method", default="gp")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--marks", type=int, nargs="+", default=[15, 30, 60])
+    parser.add_argument("--marks", type=int, nargs="+", default=[8, 15, 30, 60])
     parser.add_argument("--quick", action="store_true", help="3 seeds, 15 trials")
     options = parser.parse_args()
     seeds, marks = (3, [15]) if options.quick else (options.seeds, sorted(options.marks))

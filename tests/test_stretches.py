@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 import taut
+from handmade import hello
 from taut.decide import Claim, Decision, Done, Hands, Proposals, Start, decide
 from taut.definition import Budget, Definition, Method, Objective
-from taut.events import Descent, Event, Finished, Released, Reported, Started
+from taut.events import Allocation, Descent, Event, Finished, Released, Reported, Started
 from taut.fidelity import Fidelity
 from taut.opening import make_proposals
 from taut.releases import had
@@ -96,6 +97,13 @@ def test_an_attempt_is_foretold_by_those_of_its_length_or_the_nearest() -> None:
     assert slow.needs(1 / 9) == pytest.approx(40.0 * found.needs(1 / 9) / 10.0)
     nothing, _ = folded([], ASHA)
     assert Stretches.of(nothing, FIDELITY).needs(0.5) == 0.0
+
+
+def test_attempts_in_jobs_count_and_not_those_before_on_another_machine() -> None:
+    snapshot, _ = folded([*ran(0, 9.0), *ran(1, 3.0)], ASHA)
+    snapshot.apply(5, [hello(job=Allocation("lab", 7, 0, "7", "node1", 1, 4)), *ran(2, 1.0)])
+    found = Stretches.of(snapshot, FIDELITY)
+    assert found.spans * 9 == pytest.approx([1]) and found.seconds.tolist() == [STEP]
 
 
 def test_what_remains_of_a_job_is_used_for_attempts_that_fit() -> None:

@@ -95,7 +95,7 @@ def plan(
     chosen, notes, paid = None, list[str](), math.inf
     if lives is not None:
         paid = _left(definition, settings, rounds, lives)
-    if queue is not None and lives is not None:
+    if queue is not None and lives is not None and begins is None:
         try:
             chosen = choose(definition, snapshot, settings, site, lives, queue, now, paid, most)
         except InputError as error:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taut.definition import Definition, Earlier
+from taut.events import Allocation
 from taut.fold import Fold
 from taut.past import Content, Past
 from taut.readings import READINGS, WALL
@@ -23,6 +24,7 @@ from taut.trial import State, TrialRecord
 __all__ = ["Snapshot"]
 
 FloatArray = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -170,11 +172,25 @@ class Snapshot(Fold):
 
     @property
     def durations(self) -> FloatArray:
-        """Seconds that each complete trial took in all, of those that never had to begin again from their start."""
+        """Seconds that each complete trial took in all, of those that never had to begin again from their start; see `telling`."""
         whole = (self.state == State.COMPLETE) & (self._view(self._starts, np.int32) == 1)
-        took: FloatArray = (self.finished - self.started)[whole]
-        resumed = [self.spent(n) for n in sorted(self.releases) if self._resumed(n)]
-        return np.concatenate((took, resumed)) if resumed else took
+        took: FloatArray = self.finished - self.started
+        for n in filter(self._resumed, sorted(self.releases)):
+            whole[n], took[n] = True, self.spent(n)
+        return took[self.telling(np.flatnonzero(whole))]
+
+    def telling(self, rows: Numbers) -> Numbers:
+        """Those of trials `rows` that say how long others will take in a job: what ran in one, or all if nothing did.
+
+        What was tried on a laptop or a login node before took another time there.
+        """
+        in_job = self.in_job(rows)
+        return rows[in_job] if in_job.any() else rows
+
+    def in_job(self, rows: Numbers) -> NDArray[np.bool_]:
+        """(k,) whether the latest attempt of each of trials `rows` ran in a job of a queue."""
+        inside = [number for number, opened in self.writers.items() if isinstance(opened.job, Allocation)]
+        return np.isin(self.writer[rows], inside)
 
     def _resumed(self, n: int) -> bool:
         """Whether trial `n` is complete, and each of its attempts went on where the one before had stopped."""

@@ -30,7 +30,8 @@ class Stretches(NamedTuple):
         share = functools.cache(fidelity.share)
         complete = set(snapshot.where(State.COMPLETE).tolist())
         found: list[tuple[float, float]] = []
-        for n in sorted(complete.union(snapshot.releases.parked)):
+        numbers = np.array(sorted(complete.union(snapshot.releases.parked)), np.int64)
+        for n in snapshot.telling(numbers).tolist():
             begin = _born(snapshot, n)
             lengths = {event.a: event.had for _, event in snapshot.releases.timed(n, -1)}
             for a, at in snapshot.releases.rungs(n):

@@ -70,7 +70,7 @@ def test_it_takes_times_from_trials_that_ran(home: Home) -> None:
     home.taut("run", "study.toml", "--trials", "3")
     before = home.listing()
     said = home.taut("plan", "study.toml", "--trials", "20").out
-    assert said.startswith("17 trials: ") and "; from 3 trials)" in said
+    assert said.startswith("17 trials: ") and "; from 3 trials outside of jobs)" in said
     assert home.taut("plan", "runs/demo", "--trials", "20").out == said
     assert home.listing() == before
 

@@ -45,7 +45,7 @@ def test_a_study_of_which_nothing_is_known_begins_with_three_trials(tmp_path: Pa
     assert (first.tasks, first.at_once, first.minutes, found.chosen) == (3, 3, 60, None)
     assert "--begin 1" in found.steps[0].script and found.steps[1].record.kind == "next"
     assert (
-        "how long trials take is not known yet: 3 begin in 3 jobs, and what follows is planned"
+        "how long trials take in a job is not known yet: 3 begin in 3 jobs, and what follows is planned"
         in found.notes[-1]
     )
     two = planned(tmp_path, done=0, workers=2)
@@ -234,6 +234,7 @@ def test_nothing_is_planned_without_a_queue_or_where_jobs_are_there(tmp_path: Pa
 
 
 def test_first() -> None:
-    assert is_first(definition(), ran([])[0]) and not is_first(definition(), ran([1.0])[0])
+    assert is_first(definition(), ran([])[0]) and not is_first(definition(), ran([1.0], [2.0])[0])
+    assert is_first(definition(), ran([1.0])[0]), "a laptop does not show how long a trial takes in a job"
     assert not is_first(definition(trials=None), ran([])[0])
     assert choose(definition(), ran([])[0], Settings(), SITE, [], Fixed(), T) is None

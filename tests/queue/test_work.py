@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from planned_studies import SPACE, T, definition, ran
 
 import taut
+from handmade import hello
 from taut.definition import Budget, Definition
 from taut.errors import InputError
-from taut.events import Event, Finished, Released, Reported, Started
+from taut.events import Allocation, Event, Finished, Released, Reported, Started
 from taut.fidelity import Fidelity
 from taut.queue.lengths import Trend
 from taut.queue.memory import peaks
-from taut.queue.work import Known, Work
+from taut.queue.work import Known, Work, ended, ended_in_job
 from taut.slurm.jobs import Life
 from taut.snapshot import Snapshot
 
@@ -63,6 +64,25 @@ def test_without_the_queue_an_overhead_counts_from_the_worker_s_first_word() -> 
     assert Work.of(snapshot).overhead.time.mean == pytest.approx(20.0)
     local, _ = ran([10.0])
     assert Work.of(local).overhead.source == "assumed"
+
+
+def test_trials_in_jobs_count_and_those_of_a_laptop_only_as_long_as_there_are_no_others() -> None:
+    snapshot, _ = ran([3600.0] * 20)
+    alone = Work.of(snapshot).trial
+    assert (alone.time.mean, alone.source) == (3600.0, "from 20 trials outside of jobs")
+    assert ended(snapshot) and not ended_in_job(snapshot)
+    held = Allocation("lab", 100, 0, "100", "node1", 1, 4)
+    events: list[Event] = [hello(t=T, job=held)]
+    for n in range(20, 23):
+        events.append(Started(n, 0, {"x": 0.5, "layers": 2, "kind": "a"}, 0, n + 1, T + 100.0 * n))
+        events.append(Finished(n, 0, "complete", {"loss": 1.0}, T + 100.0 * n + 60.0))
+    snapshot.apply(7, events)
+    both = Work.of(snapshot)
+    assert (both.trial.time.mean, both.trial.source) == (60.0, "from 3 trials")
+    assert both.trials == 77 and ended_in_job(snapshot)
+    assert snapshot.durations.tolist() == [60.0] * 3, (
+        "whether a trial fits into a job is judged by these, too"
+    )
 
 
 def test_too_little_is_known() -> None:

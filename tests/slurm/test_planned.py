@@ -79,7 +79,7 @@ def finished(home: Path, trials: int, seconds: float = 60.0) -> None:
 
 def test_a_round_is_planned_from_the_one_before_and_comes_as_expected(home: Path, slurm: Cluster) -> None:
     first = taut(home, "run", "study.toml", "--on", "slurm")
-    assert "how long trials take is not known yet: 3 begin in 3 jobs" in first
+    assert "how long trials take in a job is not known yet: 3 begin in 3 jobs" in first
     assert "3 workers, at most 3 at a time, each 1 CPU, 10 min" in first, "the partition's own time"
     assert "\nplanned: " not in first
     finished(home, 3)
@@ -136,13 +136,23 @@ def test_from_a_pilot_to_a_plan_by_itself(home: Path, slurm: Cluster) -> None:
 
 def test_what_the_study_says_stays_and_what_is_open_is_chosen(home: Path, slurm: Cluster) -> None:
     taut(home, "run", "study.toml")
-    text = (home / "study.toml").read_text().replace("trials = 3", "trials = 30")
+    more = (home / "study.toml").read_text().replace("trials = 3", "trials = 6")
+    (home / "study.toml").write_text(more + 'time = "7m"\n')
+    assert "planned: 3 trials: " in taut(home, "run", "study.toml", "--on", "slurm", "--dry-run"), (
+        "as well as can be known from trials outside of jobs"
+    )
+    (home / "study.toml").write_text(more)
+    said = taut(home, "run", "study.toml", "--on", "slurm")
+    assert "how long trials take in a job is not known yet: 3 begin in 3 jobs" in said
+    finished(home, 6, 100.0)
+    slurm.wait_idle()
+    text = (home / "study.toml").read_text().replace("trials = 6", "trials = 30")
     (home / "study.toml").write_text(text + 'time = "7m"\nworkers = 3\n')
     said = taut(home, "run", "study.toml", "--on", "slurm", "--dry-run")
     assert "--time=00:07:00" in said and "--array=0-2 " in said and "3 jobs x 7 min" in said
     (home / "study.toml").write_text(text + 'time = "auto"\nworkers = 2\n')
     said = taut(home, "run", "study.toml", "--on", "slurm", "--dry-run")
-    assert "planned: 27 trials: 2 jobs x " in said and "--time=00:10:00" not in said
+    assert "planned: 24 trials: 2 jobs x " in said and "--time=00:10:00" not in said
     (home / "study.toml").write_text(text + 'time = "auto"\nworkers = "auto"\nqos = "cpurun"\n')
     screen = json.loads(taut(home, "plan", "study.toml", "--json"))
     plan = screen["plan"]

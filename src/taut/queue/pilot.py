@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from taut.definition import Definition
-from taut.queue.work import ended
+from taut.queue.work import ended_in_job
 from taut.slurm.rounds import Submission
 from taut.slurm.settings import Settings
 from taut.snapshot import Snapshot
@@ -42,16 +42,16 @@ class Pilot(NamedTuple):
     @property
     def words(self) -> str:
         return (
-            f"how long trials take is not known yet: {self.trials} begin{'s' * (self.trials == 1)} in {self.jobs} job{'s' * (self.jobs > 1)}, "
+            f"how long trials take in a job is not known yet: {self.trials} begin{'s' * (self.trials == 1)} in {self.jobs} job{'s' * (self.jobs > 1)}, "
             "and what follows is planned from them"
         )
 
 
 def is_first(definition: Definition, snapshot: Snapshot) -> bool:
-    """Whether a round would be the first of a study that can be planned once a trial has shown how long one takes."""
+    """Whether a round would be the first of a study that can be planned once a trial has shown how long one takes in a job."""
     budget = definition.budget
     bound = budget.trials, budget.gpu_hours, budget.hours
-    return any(each is not None for each in bound) and not ended(snapshot)
+    return any(each is not None for each in bound) and not ended_in_job(snapshot)
 
 
 def pilot(

@@ -16,7 +16,7 @@ from taut.queue.simulate.times import Lognormal
 from taut.snapshot import Snapshot
 from taut.trial import State
 
-__all__ = ["Known", "Work", "ended"]
+__all__ = ["Known", "Work", "ended", "ended_in_job"]
 
 Floats = NDArray[np.float64]
 _SPREAD = 0.3  # what is assumed of a spread before anything is known ...
@@ -113,8 +113,13 @@ class Work(NamedTuple):
 
 
 def ended(snapshot: Snapshot) -> bool:
-    """Whether some trial has shown how long one takes."""
+    """Whether some trial has shown how long one takes, be it outside of jobs."""
     return len(_took(snapshot)[0]) > 0
+
+
+def ended_in_job(snapshot: Snapshot) -> bool:
+    """Whether some trial has shown how long one takes in a job."""
+    return bool(snapshot.in_job(_took(snapshot)[0]).any())
 
 
 def _trial(snapshot: Snapshot) -> Known | None:
@@ -122,7 +127,8 @@ def _trial(snapshot: Snapshot) -> Known | None:
     rows, took = _took(snapshot)
     if not len(rows):
         return None
-    known = Known.of(took, f"from {len(rows)} trial{'s' * (len(rows) > 1)}")
+    source = f"from {len(rows)} trial{'s' * (len(rows) > 1)}"
+    known = Known.of(took, source if snapshot.in_job(rows).any() else f"{source} outside of jobs")
     shares = _shares(snapshot, rows)
     trend = Trend.of(snapshot.space, snapshot.codes[rows], took / shares)
     if trend is None:
@@ -132,7 +138,10 @@ def _trial(snapshot: Snapshot) -> Known | None:
 
 
 def _took(snapshot: Snapshot) -> tuple[NDArray[np.int64], Floats]:
-    """Trials that have ended, or wait on a rung, and seconds that slots were busy with each: attempts that came to nothing count."""
+    """Trials that have ended, or wait on a rung, and seconds that slots were busy with each: attempts that came to nothing count.
+
+    Only those in jobs, if there are any: another machine takes another time.
+    """
     rows = snapshot.where(State.COMPLETE, State.PRUNED, State.FAILED)
     waiting = np.array(sorted(snapshot.waiting), np.int64)
     if not len(waiting) + len(snapshot.where(State.COMPLETE, State.PRUNED)):
@@ -143,7 +152,8 @@ def _took(snapshot: Snapshot) -> tuple[NDArray[np.int64], Floats]:
     rows = np.concatenate((rows, waiting))
     took = np.concatenate((took, [snapshot.spent(n) for n in waiting.tolist()]))
     there = (took > 0.0) & snapshot.chosen[rows]
-    return rows[there], took[there]
+    kept = np.isin(rows, snapshot.telling(rows[there]))
+    return rows[kept], took[kept]
 
 
 def _shares(snapshot: Snapshot, rows: NDArray[np.int64]) -> Floats:
