@@ -22,6 +22,7 @@ SPACE = taut.Space(x=taut.uniform(0.0, 1.0))
 FIDELITY = Fidelity("epoch", max=9.0, resume=True)
 RUNGS = (1.0, 3.0, 9.0)
 STEP = 10.0  # seconds
+IN_JOB = Allocation("lab", 7, 0, "7", "node1", 1, 4)
 
 
 def definition(pruner: Method, fidelity: Fidelity = FIDELITY, trials: int | None = None) -> Definition:
@@ -56,6 +57,11 @@ def ran(
             events.append(Released(n=n, a=a, why="w", blame=False, t=t, kept=True, had=had, at=goal))
         begin = goal
     return events
+
+
+def whole(n: int, seconds: float) -> list[Event]:
+    begun = Started(n=n, a=0, x={"x": 0.5}, r=0, c=n + 1, t=0.0)
+    return [begun, Finished(n=n, a=0, state="complete", y={"loss": 1.0}, t=seconds)]
 
 
 def folded(events: list[Event], what: Definition) -> tuple[Snapshot, Proposals]:
@@ -101,9 +107,22 @@ def test_an_attempt_is_foretold_by_those_of_its_length_or_the_nearest() -> None:
 
 def test_attempts_in_jobs_count_and_not_those_before_on_another_machine() -> None:
     snapshot, _ = folded([*ran(0, 9.0), *ran(1, 3.0)], ASHA)
-    snapshot.apply(5, [hello(job=Allocation("lab", 7, 0, "7", "node1", 1, 4)), *ran(2, 1.0)])
+    snapshot.apply(5, [hello(job=IN_JOB), *ran(2, 1.0)])
     found = Stretches.of(snapshot, FIDELITY)
     assert found.spans * 9 == pytest.approx([1]) and found.seconds.tolist() == [STEP]
+    # A trial that waits since then, and goes on in the job.
+    on: list[Event] = [Started(n=1, a=2, x={"x": 0.01}, r=0, c=2, t=50.0, f=9.0)]
+    snapshot.apply(5, on)
+    assert Stretches.of(snapshot, FIDELITY).spans * 9 == pytest.approx([1]), "nothing more has ended there"
+    snapshot.apply(5, [Finished(n=1, a=2, state="complete", y={"loss": 0.0}, t=57.0)])
+    assert sorted(Stretches.of(snapshot, FIDELITY).seconds) == [7.0, STEP]
+
+
+def test_the_first_trial_that_ends_in_a_job_changes_what_is_expected_at_once() -> None:
+    snapshot, proposals = folded([event for n in range(20) for event in whole(n, 10.0)], ASHA)
+    assert 10.0 < proposals.needs(snapshot, 1800.0) < 20.0
+    snapshot.apply(5, [hello(job=IN_JOB), *whole(20, 3600.0)])
+    assert 3600.0 < proposals.needs(snapshot, 1800.0) < 3 * 3600.0
 
 
 def test_what_remains_of_a_job_is_used_for_attempts_that_fit() -> None:

@@ -131,6 +131,7 @@ class Proposals:
         self._examined: tuple[str, int] = "", 0
         self._forecast: tuple[float, int] = 0.0, 0
         self._stretches: tuple[Stretches, int] | None = None
+        self._in_jobs = False
 
     @property
     def endless(self) -> bool:
@@ -148,10 +149,11 @@ class Proposals:
 
     def needs(self, snapshot: Snapshot, left: float) -> float:
         """Seconds that the next trial will probably take at most; exact where it comes near to `left`."""
-        seconds, count = self._forecast
-        if left < 4 * seconds or len(snapshot.completed) >= 2 * count:
+        seconds, before = self._forecast
+        count, unsettled = len(snapshot.completed), self._unsettled(snapshot)
+        if left < 4 * seconds or count >= 2 * before or (count != before and unsettled):
             seconds = upper(snapshot.durations) or 0.0
-            self._forecast = seconds, len(snapshot.completed)
+            self._forecast = seconds, count
         return seconds
 
     def stretch(self, snapshot: Snapshot, left: float, number: int | None = None) -> float:
@@ -166,10 +168,22 @@ class Proposals:
             return 0.0
         count = len(snapshot.completed) + len(snapshot.releases.parked)
         known, before = self._stretches or (None, 0)
-        if known is None or count >= 2 * before or (count != before and left < 4 * known.needs(span)):
+        unsettled = self._unsettled(snapshot)
+        if (
+            known is None
+            or count >= 2 * before
+            or (count != before and (unsettled or left < 4 * known.needs(span)))
+        ):
             known = Stretches.of(snapshot, fidelity)
             self._stretches = known, count
         return known.needs(span)
+
+    def _unsettled(self, snapshot: Snapshot) -> bool:
+        """Whether, when this was asked before, nothing had ended in a job: the first that does may change by far what is known of times."""
+        before = self._in_jobs
+        if not before:
+            self._in_jobs = bool(snapshot.in_job(snapshot.where(State.COMPLETE, State.PAUSED)).any())
+        return not before
 
     def suggest(self, snapshot: Snapshot, number: int) -> Suggestion:
         """What trial `number` is to try, given what `snapshot` knows; what was suggested before stands."""

@@ -7,7 +7,7 @@ goes before that of others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from taut.events import Released
 
@@ -45,6 +45,14 @@ class Releases:
             return False
         attempts[event.a] = writer, event
         return True
+
+    def cut(self, by: Container[int]) -> int:
+        """How many attempts, by the word of these writers, have saved themselves or ended in a way for which the trial may be the reason."""
+        return sum(
+            writer in by and (event.blame or (event.kept is True and not isinstance(event.at, float)))
+            for words in self._words.values()
+            for writer, event in words.values()
+        )
 
     def highest(self, n: int) -> int:
         """The highest released attempt of trial `n`; -1 if there is none."""

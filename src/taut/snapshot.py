@@ -188,9 +188,18 @@ class Snapshot(Fold):
         return rows[in_job] if in_job.any() else rows
 
     def in_job(self, rows: Numbers) -> NDArray[np.bool_]:
-        """(k,) whether the latest attempt of each of trials `rows` ran in a job of a queue."""
-        inside = [number for number, opened in self.writers.items() if isinstance(opened.job, Allocation)]
-        return np.isin(self.writer[rows], inside)
+        """(k,) whether each of trials `rows` ran in jobs of a queue only, as far as its attempts are known."""
+        inside = self.in_jobs
+        found = np.isin(self.writer[rows], list(inside))
+        if found.any():
+            for i in np.flatnonzero(found & np.isin(rows, list(self.releases))):
+                found[i] = all(writer in inside for writer, _ in self.earlier(int(rows[i])))
+        return found
+
+    @property
+    def in_jobs(self) -> frozenset[int]:
+        """The writers that ran in a job of a queue."""
+        return frozenset(n for n, opened in self.writers.items() if isinstance(opened.job, Allocation))
 
     def _resumed(self, n: int) -> bool:
         """Whether trial `n` is complete, and each of its attempts went on where the one before had stopped."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from taut.fidelity import Fidelity
 from taut.forecast import upper
 from taut.pruners.base import Pruner
+from taut.releases import had
 from taut.snapshot import Snapshot
 from taut.trial import State
 
@@ -29,18 +30,21 @@ class Stretches(NamedTuple):
     def of(snapshot: Snapshot, fidelity: Fidelity) -> Stretches:
         share = functools.cache(fidelity.share)
         complete = set(snapshot.where(State.COMPLETE).tolist())
-        found: list[tuple[float, float]] = []
-        numbers = np.array(sorted(complete.union(snapshot.releases.parked)), np.int64)
-        for n in snapshot.telling(numbers).tolist():
+        inside = snapshot.in_jobs
+        found: list[tuple[float, float, bool]] = []  # and whether it ran in a job
+        for n in sorted(complete.union(snapshot.releases.parked)):
             begin = _born(snapshot, n)
-            lengths = {event.a: event.had for _, event in snapshot.releases.timed(n, -1)}
+            lengths = {event.a: (had(event), who in inside) for who, event in snapshot.releases.timed(n, -1)}
             for a, at in snapshot.releases.rungs(n):
-                if isinstance(length := lengths.get(a), float):
-                    found.append((share(at) - share(begin), length))
+                if a in lengths:
+                    found.append((share(at) - share(begin), *lengths[a]))
                 begin = at if fidelity.resume else 0.0
             if n in complete:
-                found.append((1.0 - share(begin), float(snapshot.finished[n] - snapshot.started[n])))
-        table = np.array([row for row in found if row[0] > 0.0]).reshape(-1, 2)
+                took = float(snapshot.finished[n] - snapshot.started[n])
+                found.append((1.0 - share(begin), took, int(snapshot.writer[n]) in inside))
+        table = np.array([row for row in found if row[0] > 0.0]).reshape(-1, 3)
+        if table[:, 2].any():  # what ran elsewhere took another time there
+            table = table[table[:, 2] > 0.0]
         return Stretches(table[:, 0], table[:, 1])
 
     def needs(self, span: float | None = None) -> float:

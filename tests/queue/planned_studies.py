@@ -20,6 +20,8 @@ from taut.snapshot import Snapshot
 
 SPACE = taut.Space(x=taut.uniform(0, 1), layers=taut.uniform_int(1, 8), kind=taut.choice(["a", "b"]))
 T = 1_700_000_000.0
+POINT = {"x": 0.5, "layers": 2, "kind": "a"}
+IN_JOB = Allocation("lab", 90, 0, "90", "node1", 1, 4)
 
 
 class Fixed:

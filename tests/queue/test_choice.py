@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from planned_studies import Fixed, T, definition, ran
+from planned_studies import IN_JOB, POINT, Fixed, T, definition, ran
 
+from handmade import hello
 from taut.definition import Budget
 from taut.errors import InputError
-from taut.events import Released, Started
+from taut.events import Event, Finished, Released, Started
 from taut.jobplan import Planned, plan
 from taut.queue.choice import applied, choose
 from taut.queue.pilot import is_first, pilot
@@ -74,12 +75,33 @@ def test_a_pilot_is_short_and_longer_where_that_was_too_short() -> None:
     snapshot.apply(
         0,
         [
-            Started(0, 0, {"x": 0.5, "layers": 2, "kind": "a"}, 0, 1, T),
+            hello(job=IN_JOB),
+            Started(0, 0, POINT, 0, 1, T),
             Released(0, 0, "the job's time was over", True, T + 7200),
         ],
     )
     again = pilot(of, snapshot, Settings(), before)
     assert again is not None and again.within(10, 2880) == 480 and again.within(10, 300) == 300
+
+
+def test_what_came_to_nothing_on_a_laptop_says_nothing_of_the_jobs_before() -> None:
+    of = definition()
+    snapshot, _ = ran([60.0] * 3, of=of)
+    saved = Released(3, 0, "asked to leave", False, T + 9e3, kept=True, had=50.0)
+    snapshot.apply(0, [Started(3, 0, POINT, 0, 4, T + 8e3), saved])
+    failing: list[Event] = [hello(job=IN_JOB), Started(4, 0, POINT, 0, 5, T + 1e4)]
+    snapshot.apply(1, [*failing, Finished(4, 0, "failed", {}, T + 1e4 + 1.0)])
+    first = pilot(
+        of, snapshot, Settings(), [Submission("job", 0, "a", 3, 3, 1, 1, 120, 1, 0, job=50, finished=3)]
+    )
+    assert first is not None and not first.again and first.minutes == 120
+
+
+def test_where_workers_do_not_see_their_jobs_a_pilot_ends_with_the_first_trial() -> None:
+    """As in a container without Slurm's variables."""
+    of, before = definition(), Submission("job", 0, "a", 3, 3, 1, 1, 120, 1, 0, job=50, finished=3)
+    assert pilot(of, ran([60.0] * 3, of=of)[0], Settings(), [before]) is not None
+    assert pilot(of, ran([60.0] * 4, of=of)[0], Settings(), [before]) is None
 
 
 def test_where_gpu_hours_are_few_a_pilot_has_fewer_jobs_before_shorter_ones(tmp_path: Path) -> None:
@@ -105,8 +127,9 @@ def again(tmp_path: Path, hours: float) -> Submission:
     rounds.write(before)
     snapshot, _ = ran([], of=of)
     for n in range(3):
-        began = Started(n, 0, {"x": 0.5, "layers": 2, "kind": "a"}, 0, n + 1, T)
-        snapshot.apply(0, [began, Released(n, 0, "the job's time was over", True, T + 7200)])
+        began = Started(n, 0, POINT, 0, n + 1, T)
+        over = Released(n, 0, "the job's time was over", True, T + 7200)
+        snapshot.apply(n, [hello(job=IN_JOB), began, over])
     lives = [Life(100 + n, 0, "TIMEOUT", array=100, task=n, start=T, elapsed=7200) for n in range(3)]
     site = msgspec.structs.replace(
         SITE, partitions=(Partition("main", default=True, most_minutes=2880, usual_minutes=120),)

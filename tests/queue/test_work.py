@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planned_studies import SPACE, T, definition, ran
+from planned_studies import IN_JOB, POINT, SPACE, T, definition, ran
 
 import taut
 from handmade import hello
 from taut.definition import Budget, Definition
 from taut.errors import InputError
-from taut.events import Allocation, Event, Finished, Released, Reported, Started
+from taut.events import Event, Finished, Released, Reported, Started
 from taut.fidelity import Fidelity
 from taut.queue.lengths import Trend
 from taut.queue.memory import peaks
@@ -71,10 +71,9 @@ def test_trials_in_jobs_count_and_those_of_a_laptop_only_as_long_as_there_are_no
     alone = Work.of(snapshot).trial
     assert (alone.time.mean, alone.source) == (3600.0, "from 20 trials outside of jobs")
     assert ended(snapshot) and not ended_in_job(snapshot)
-    held = Allocation("lab", 100, 0, "100", "node1", 1, 4)
-    events: list[Event] = [hello(t=T, job=held)]
+    events: list[Event] = [hello(t=T, job=IN_JOB)]
     for n in range(20, 23):
-        events.append(Started(n, 0, {"x": 0.5, "layers": 2, "kind": "a"}, 0, n + 1, T + 100.0 * n))
+        events.append(Started(n, 0, POINT, 0, n + 1, T + 100.0 * n))
         events.append(Finished(n, 0, "complete", {"loss": 1.0}, T + 100.0 * n + 60.0))
     snapshot.apply(7, events)
     both = Work.of(snapshot)
@@ -83,6 +82,33 @@ def test_trials_in_jobs_count_and_those_of_a_laptop_only_as_long_as_there_are_no
     assert snapshot.durations.tolist() == [60.0] * 3, (
         "whether a trial fits into a job is judged by these, too"
     )
+
+
+def test_trials_that_fail_in_jobs_do_not_say_how_long_one_takes() -> None:
+    snapshot, _ = ran([3600.0] * 3)
+    failing: list[Event] = [hello(t=T, job=IN_JOB)]
+    for n in range(3, 6):
+        failing.append(Started(n, 0, POINT, 0, n + 1, T + 1e5 + n))
+        failing.append(Finished(n, 0, "failed", {}, T + 1e5 + n + 2.0, error="no module"))
+    snapshot.apply(7, failing)
+    found = Work.of(snapshot).trial
+    assert (found.time.mean, found.source) == (3600.0, "from 3 trials outside of jobs")
+    assert not ended_in_job(snapshot)
+
+
+def test_a_trial_that_began_on_a_laptop_says_nothing_of_jobs() -> None:
+    snapshot = Snapshot(definition(), SPACE)
+    saved = Released(n=0, a=0, why="asked to", blame=False, t=T + 36000.0, kept=True, had=36000.0)
+    snapshot.apply(0, [hello(t=T), Started(0, 0, POINT, 0, 1, T), saved])
+    mine: list[Event] = [hello(t=T, job=IN_JOB), Started(0, 1, POINT, 1, 1, T + 4e4)]
+    snapshot.apply(1, [*mine, Finished(0, 1, "complete", {"loss": 1.0}, T + 4e4 + 60.0)])
+    assert snapshot.durations.tolist() == [36060.0] and not ended_in_job(snapshot)
+    begun = T + 5e4
+    snapshot.apply(
+        1, [Started(1, 0, POINT, 1, 2, begun), Finished(1, 0, "complete", {"loss": 1.0}, begun + 90.0)]
+    )
+    assert snapshot.durations.tolist() == [90.0] and ended_in_job(snapshot)
+    assert Work.of(snapshot).trial.time.mean == 90.0
 
 
 def test_too_little_is_known() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from taut.definition import Definition
-from taut.queue.work import ended_in_job
+from taut.queue.work import ended, ended_in_job
 from taut.slurm.rounds import Submission
 from taut.slurm.settings import Settings
 from taut.snapshot import Snapshot
@@ -47,11 +47,21 @@ class Pilot(NamedTuple):
         )
 
 
-def is_first(definition: Definition, snapshot: Snapshot) -> bool:
+def is_first(definition: Definition, snapshot: Snapshot, rounds: Sequence[Submission] = ()) -> bool:
     """Whether a round would be the first of a study that can be planned once a trial has shown how long one takes in a job."""
     budget = definition.budget
     bound = budget.trials, budget.gpu_hours, budget.hours
-    return any(each is not None for each in bound) and not ended_in_job(snapshot)
+    return (
+        any(each is not None for each in bound)
+        and not ended_in_job(snapshot)
+        and not _hidden(snapshot, rounds)
+    )
+
+
+def _hidden(snapshot: Snapshot, rounds: Sequence[Submission]) -> bool:
+    """Whether trials have ended since jobs were submitted, and no worker has known of a job: in containers without Slurm's variables."""
+    since = any(one.kind == "job" and snapshot.n_finished > one.finished for one in rounds)
+    return since and not snapshot.in_jobs and ended(snapshot)
 
 
 def pilot(
@@ -62,14 +72,18 @@ def pilot(
     rounds: what was submitted so far. Jobs are short; where those before were too short for a trial, four times as long as these.
     """
     auto = definition.on.get("slurm", {}).get("workers") == "auto"
-    if settings.mode == "batch" or not (settings.time is None or auto) or not is_first(definition, snapshot):
+    if (
+        settings.mode == "batch"
+        or not (settings.time is None or auto)
+        or not is_first(definition, snapshot, rounds)
+    ):
         return None
     budget = definition.budget.trials
     trials = _TRIALS if budget is None else max(min(_TRIALS, budget - snapshot.n_finished), 1)
     most = 1 if settings.mode == "sequential" else settings.workers or trials
     jobs = min(math.ceil(trials / settings.slots), most)
     before = [one.minutes for one in rounds if one.kind == "job" and one.minutes is not None]
-    again = bool(before) and snapshot.releases.blames + snapshot.releases.saves > 0
+    again = bool(before) and snapshot.releases.cut(snapshot.in_jobs or snapshot.writers) > 0
     least = before[-1] if again else 0
     minutes = None if settings.time is not None else least * _LONGER if again else _MINUTES
     return Pilot(trials, jobs, math.ceil(trials / jobs), minutes, again, least)

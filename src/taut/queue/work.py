@@ -119,16 +119,16 @@ def ended(snapshot: Snapshot) -> bool:
 
 def ended_in_job(snapshot: Snapshot) -> bool:
     """Whether some trial has shown how long one takes in a job."""
-    return bool(snapshot.in_job(_took(snapshot)[0]).any())
+    return _took(snapshot)[2]
 
 
 def _trial(snapshot: Snapshot) -> Known | None:
     """How long a slot is busy with one trial to come; None while none has ended."""
-    rows, took = _took(snapshot)
+    rows, took, in_job = _took(snapshot)
     if not len(rows):
         return None
     source = f"from {len(rows)} trial{'s' * (len(rows) > 1)}"
-    known = Known.of(took, source if snapshot.in_job(rows).any() else f"{source} outside of jobs")
+    known = Known.of(took, source if in_job else f"{source} outside of jobs")
     shares = _shares(snapshot, rows)
     trend = Trend.of(snapshot.space, snapshot.codes[rows], took / shares)
     if trend is None:
@@ -137,23 +137,24 @@ def _trial(snapshot: Snapshot) -> Known | None:
     return _to_come(snapshot, rows, shares, trend, known) if trend.explains >= _FOLLOWS else known
 
 
-def _took(snapshot: Snapshot) -> tuple[NDArray[np.int64], Floats]:
-    """Trials that have ended, or wait on a rung, and seconds that slots were busy with each: attempts that came to nothing count.
+def _took(snapshot: Snapshot) -> tuple[NDArray[np.int64], Floats, bool]:
+    """Trials that have ended, or wait on a rung, seconds that slots were busy with each, and whether in jobs; attempts that came to nothing count.
 
-    Only those in jobs, if there are any: another machine takes another time.
+    Only those in jobs, as soon as these show how long a trial takes: another machine takes another time.
     """
     rows = snapshot.where(State.COMPLETE, State.PRUNED, State.FAILED)
     waiting = np.array(sorted(snapshot.waiting), np.int64)
-    if not len(waiting) + len(snapshot.where(State.COMPLETE, State.PRUNED)):
-        return waiting, np.empty(0)  # how soon trials fail does not say how long one takes
     took = snapshot.finished[rows] - snapshot.started[rows]
     for i in np.flatnonzero(np.isin(rows, list(snapshot.releases))):
         took[i] = snapshot.spent(int(rows[i]))
     rows = np.concatenate((rows, waiting))
     took = np.concatenate((took, [snapshot.spent(n) for n in waiting.tolist()]))
     there = (took > 0.0) & snapshot.chosen[rows]
-    kept = np.isin(rows, snapshot.telling(rows[there]))
-    return rows[kept], took[kept]
+    failed, in_job = snapshot.state[rows] == State.FAILED, snapshot.in_job(rows)
+    for which in (there & in_job, there & ~in_job):
+        if (which & ~failed).any():  # how soon trials fail does not say how long one takes
+            return rows[which], took[which], bool(in_job[which].all())
+    return rows[:0], took[:0], False
 
 
 def _shares(snapshot: Snapshot, rows: NDArray[np.int64]) -> Floats:

@@ -18,7 +18,7 @@ from taut.events import Note
 from taut.snapshot import Snapshot
 from taut.space import Space
 
-__all__ = ["Codes", "Note", "Numbers", "Sampler", "draw", "unheard"]
+__all__ = ["Codes", "Note", "Numbers", "Sampler", "begun", "draw", "unheard"]
 
 Codes = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -73,8 +73,12 @@ def unheard(sampler: Sampler, definition: Definition) -> str | None:
 
 def draw(space: Space, unit: NDArray[np.float64], numbers: Numbers) -> Codes:
     """Codes for points of the unit cube, by the priors; the study's start values go to trial 0."""
-    codes = space.quantile(unit, conditions=False)
-    first = numbers == 0
+    return begun(space, space.quantile(unit, conditions=False), numbers)
+
+
+def begun(space: Space, codes: Codes, numbers: Numbers) -> Codes:
+    """`codes`, which have a number for every parameter, with the study's start values in trial 0; NaN where there is no parameter."""
+    codes, first = codes.copy(), numbers == 0
     if first.any() and space.start:
         start = space.codes([space.start], known=True)[0]
         given = ~np.isnan(start)

@@ -13,7 +13,7 @@ import functools
 
 import numpy as np
 
-from taut.samplers.base import Codes, Numbers, draw
+from taut.samplers.base import Codes, Numbers
 from taut.samplers.geometry import Geometry
 from taut.samplers.quasirandom import halton
 from taut.space import Space, prior
@@ -96,36 +96,34 @@ class Beliefs:
         space = self._geometry.space
         points = space.encode(space.quantile(unit))
         if self.leaning:
-            points[1::2] = self._leant(unit[1::2], points[1::2])
+            points[1::2] = self._leant(unit[1::2])
         return points
 
     def evenly(self, numbers: Numbers, seed: int) -> Floats:
-        """(k, d) points of a scrambled Halton sequence, for `design`. Trials that lean have the mirror images of the others, since
-        every second point of the sequence itself lies in one half of the first coordinate."""
-        if not self.leaning:
-            return halton(numbers, self._geometry.d, seed)
-        unit = halton(numbers // 2, self._geometry.d, seed)
-        return np.where(numbers[:, None] % 2 == 1, 1.0 - unit, unit)
+        """(k, d) points of a scrambled Halton sequence, for `drawn`. Where every second one is drawn otherwise, without its base 2:
+        there every second point lies in one half."""
+        d = self._geometry.d
+        return halton(numbers, d + 1, seed)[:, 1:] if self.leaning else halton(numbers, d, seed)
 
-    def design(self, unit: Floats, numbers: Numbers) -> Codes:
-        """(k, d) codes of the first trials, drawn by `unit` (k, d): `numbers` 0 has the start values, every second one leans
-        towards them."""
+    def drawn(self, unit: Floats, numbers: Numbers) -> Codes:
+        """(k, d) codes of the first trials, drawn by `unit` (k, d): those of odd numbers lean towards the start values. All have a number for
+        every parameter, whatever its condition."""
         space = self._geometry.space
-        codes, odd = draw(space, unit, numbers), numbers % 2 == 1
+        codes, odd = space.quantile(unit, conditions=False), numbers % 2 == 1
         if self.leaning and odd.any():
-            drawn = space.encode(space.quantile(unit[odd], conditions=False))
-            codes[odd] = self._geometry.codes(self._leant(unit[odd], drawn))
+            codes[odd] = space.decode(self._leant(unit[odd]), conditions=False)
         return codes
 
-    def _leant(self, unit: Floats, points: Floats) -> Floats:
-        """`points` with what there is a belief of drawn from it, by the uniform numbers `unit`."""
-        leant = points.copy()
+    def _leant(self, unit: Floats) -> Floats:
+        """(n, d) points of the cube, drawn by the uniform numbers `unit` from what is believed; from the prior where nothing is."""
+        space = self._geometry.space
+        points = space.encode(space.quantile(unit, conditions=False))
         for j in np.flatnonzero(self.pull).tolist():
             mean, precision = self.bell(j, 1.0)
             std = precision**-0.5
-            leant[:, j] = mean + std * prior.normal(unit[:, j], -mean / std, (1.0 - mean) / std)
+            points[:, j] = mean + std * prior.normal(unit[:, j], -mean / std, (1.0 - mean) / std)
         for j, table in self.odds.items():
             weights = np.exp(table)
             cell = np.searchsorted(np.cumsum(weights / weights.sum())[:-1], unit[:, j], side="right")
-            leant[:, j] = prior.centre(cell.astype(float), len(table))
-        return np.clip(leant, 0.0, 1.0)
+            points[:, j] = prior.centre(cell.astype(float), len(table))
+        return np.clip(points, 0.0, 1.0)

@@ -109,7 +109,7 @@ def normal(u: Floats, low: float, high: float) -> Floats:
 
     Each number is computed from the tail that it is nearer to: far out, 1 - p would have lost its digits.
     """
-    from scipy.special import ndtri  # type: ignore[import-untyped,unused-ignore]  # 0.1 s to import, and only normals need it
+    from scipy.special import ndtri  # type: ignore[import-untyped,unused-ignore]  # 0.1 s to import, and only normals and beliefs need it
 
     mass = normal_mass(low, high)
     below = normal_mass(-math.inf, low) + u * mass

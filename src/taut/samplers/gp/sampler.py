@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from taut.errors import InputError
-from taut.samplers.base import Codes, Numbers, Sampler
+from taut.samplers.base import Codes, Numbers, Sampler, begun
 from taut.samplers.beliefs import Beliefs
 from taut.samplers.geometry import Geometry
 from taut.samplers.gp.cost import Price
@@ -201,10 +201,11 @@ def _design(space: Space, seed: int, numbers: Numbers, good: Codes) -> Codes:
     beliefs = Beliefs.of(space)
     unit = beliefs.evenly(numbers, seed)
     unit[numbers == 0] = 0.5
-    codes = beliefs.design(unit, numbers)
+    drawn = beliefs.drawn(unit, numbers)
+    codes = begun(space, drawn, numbers)
     first = 1 if space.start else 0
     for i, k in enumerate((numbers - first).tolist()):
         if 0 <= k < len(good):
-            whole = space.quantile(unit[[i]], conditions=False)  # for what the earlier study did not have
-            codes[i] = space.condition(np.where(np.isnan(good[k]), whole, good[k]))[0]
+            # What the earlier study did not have is drawn.
+            codes[i] = space.condition(np.where(np.isnan(good[k]), drawn[[i]], good[k]))[0]
     return codes

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from taut.errors import InputError
-from taut.samplers.base import Codes, Numbers, Sampler
+from taut.samplers.base import Codes, Numbers, Sampler, begun
 from taut.samplers.beliefs import Beliefs
 from taut.samplers.geometry import Geometry
 from taut.samplers.history import History
@@ -71,7 +71,7 @@ class TPESampler(Sampler):
         designed = np.ones(len(numbers), bool) if model is None else numbers == 0
         if designed.any():
             beliefs, first = Beliefs.of(space), numbers[designed]
-            codes[designed] = beliefs.design(beliefs.evenly(first, seed), first)
+            codes[designed] = begun(space, beliefs.drawn(beliefs.evenly(first, seed), first), first)
         if model is None and tried is None:
             return codes
         for i, number in enumerate(numbers.tolist()):
