@@ -110,6 +110,19 @@ def test_parameters_that_it_did_not_have_change_nothing() -> None:
     assert (source.mean(unit, None) == source.mean(other, None)).all()
 
 
+def test_what_it_did_not_have_is_drawn_by_what_is_believed_of_it() -> None:
+    space = Space(lr=loguniform(1e-6, 1e-1), fresh=uniform(0, 1, start=0.9, belief="strong"))
+    even = []
+    for seed in range(6):
+        lab = Lab(space)
+        lab.snapshot._past = [], (earlier(),)
+        lab.run(5, lambda params: {"loss": params["lr"]}, seed)
+        fresh = [params["fresh"] for params in lab.params]
+        assert fresh[0] == 0.9 and fresh[1] > 0.6 and fresh[3] > 0.6
+        even += [fresh[2], fresh[4]]
+    assert min(even) < 0.4
+
+
 def test_too_little_is_nothing() -> None:
     assert Source.of(earlier(trials=4), NEW) is None
     assert Source.of(earlier(trials=30, failed=27), NEW) is None
