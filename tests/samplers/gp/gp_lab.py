@@ -34,13 +34,15 @@ class Lab:
         )
         self.snapshot = Snapshot(definition, space)
 
-    def add(self, params: Mapping[str, Any], outcome: Outcome, seconds: float = 0.5) -> None:
+    def add(self, params: Mapping[str, Any], outcome: Outcome, seconds: float = 0.5, writer: int = 0) -> None:
         n = self.snapshot.size
-        self.snapshot.apply(0, [Started(n=n, a=0, x=dict(params), r=0, c=n + 1, t=float(n))])
+        self.snapshot.apply(writer, [Started(n=n, a=0, x=dict(params), r=0, c=n + 1, t=float(n))])
         if isinstance(outcome, str):
-            self.snapshot.apply(0, [Finished(n=n, a=0, state=outcome, y={}, t=n + seconds, error="no")])
+            ended = Finished(n=n, a=0, state=outcome, y={}, t=n + seconds, error="no")
+            self.snapshot.apply(writer, [ended])
         elif outcome is not None:
-            self.snapshot.apply(0, [Finished(n=n, a=0, state="complete", y=dict(outcome), t=n + seconds)])
+            ended = Finished(n=n, a=0, state="complete", y=dict(outcome), t=n + seconds)
+            self.snapshot.apply(writer, [ended])
 
     def scatter(self, trials: int, objective: Callable[[dict[str, Any]], Outcome], seed: int = 0) -> None:
         """Trials at random points."""

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from gp_lab import Lab
 
+from handmade import hello
 from taut.definition import Method
 from taut.errors import InputError
+from taut.events import Allocation
 from taut.samplers import registry
 from taut.samplers.gp.cost import Price, Purse
 from taut.samplers.gp.kernel import Features
@@ -94,6 +96,34 @@ def test_a_dear_trial_under_way_does_not_hide_what_is_cheap() -> None:
     lab.add({"x": 0.98}, None)
     asked += [lab.ask(1, seed, cost="hours", aim="front")[0]["x"] for seed in range(3)]
     assert min(asked) > 0.1, "the worst corner is nobody's best at any cost"
+
+
+def wave(x: float) -> dict[str, float]:
+    return {"loss": float(np.cos(4 * np.pi * x))}
+
+
+def test_times_on_a_laptop_are_no_cost_once_trials_ran_in_jobs() -> None:
+    def asked(laptop: float) -> list[float]:
+        lab = Lab(Space(x=uniform(0, 1)))
+        lab.snapshot.apply(1, [hello(t=0.0, job=Allocation("lab", 7, 0, "7", "node1", 1, 4))])
+        for x in np.linspace(0.05, 0.45, 5).tolist():
+            lab.add({"x": x}, wave(x), seconds=laptop)
+        for x in np.linspace(0.55, 0.95, 5).tolist():
+            lab.add({"x": x}, wave(x), seconds=10.0 * 100.0**-x, writer=1)
+        return [p["x"] for seed in range(5) for p in lab.ask(2, seed, cost="seconds")]
+
+    assert asked(1e-3) == asked(1e6)
+
+
+def test_costs_of_some_trials_are_what_others_are_expected_to_cost() -> None:
+    def asked(known: int) -> list[float]:
+        lab = Lab(Space(x=uniform(0, 1)))
+        for i, x in enumerate(np.linspace(0.02, 0.98, 16).tolist()):
+            lab.add({"x": x}, wave(x) | ({"dollars": 10.0 ** (6 * x)} if i % known == 0 else {}))
+        return [p["x"] for seed in range(10) for p in lab.ask(1, seed, cost="dollars")]
+
+    assert np.mean(np.array(asked(known=3)) > 0.5) < 0.2
+    assert np.mean(np.array(asked(known=17)) > 0.5) > 0.2, "one alone says nothing"
 
 
 def test_a_cost_that_nobody_reports_is_said() -> None:

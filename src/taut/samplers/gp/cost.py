@@ -17,8 +17,8 @@ __all__ = ["Price", "Purse"]
 
 
 class Price(NamedTuple):
-    """logs: (k,) logarithms of what each complete trial cost. thrift: the power of cost that improvement is divided by.
-    within: the logarithm of what the next trial should cost at most.
+    """logs: (k,) logarithms of what each complete trial cost, NaN where that is not known; two are.
+    thrift: the power of cost that improvement is divided by. within: the logarithm of what the next trial should cost at most.
     """
 
     logs: Floats
@@ -31,9 +31,10 @@ class Purse:
 
     def __init__(self, price: Price, features: Features, x: Floats) -> None:
         self._price = price
-        learned = learn(features, x, price.logs, "cost")
+        known = np.isfinite(price.logs)
+        learned = learn(features, x[known], price.logs[known], "cost")
         self._cost = Posterior(learned.root, learned.outputs)
-        logs = price.logs[learned.rows]
+        logs = price.logs[known][learned.rows]
         self._mean, self._unit = float(logs.mean()), max(float(logs.std()), 1e-12)
 
     def affords(self, x: Floats) -> Bools:

@@ -77,7 +77,7 @@ class Model:
         allowed = history.good[which]
         self._purse = None if price is None else Purse(price, self._features, x)
         if price is not None:
-            allowed &= price.logs[which] <= price.within
+            allowed &= ~(price.logs[which] > price.within)  # what is not known may be
         self.best_first: Floats = tried[np.lexsort((standing(seen, np.empty((len(seen), 0))), ~allowed))]
         """Tried points, the most promising first."""
         self._limits = [

@@ -126,7 +126,7 @@ class GPSampler(Sampler):
         if known == len(history):
             return None
         return f"{self.cost}, what trials cost, is reported by {known} of {len(history)} complete trials" + (
-            "" if known else ", so all count the same"
+            "" if known > 1 else ", so all count the same"
         )
 
     def model(self, snapshot: Snapshot, number: int = 0) -> Model:
@@ -140,9 +140,13 @@ class GPSampler(Sampler):
         return Model(history, chosen, self._price(history, number), number)
 
     def _costs(self, history: History) -> Floats:
-        """(k,) what each complete trial cost; NaN where that is not known, or no cost."""
+        """(k,) what each complete trial cost; NaN where that is not known, or no cost.
+
+        Seconds on a laptop or a login node are not known to say what trials take in jobs, where some ran in one.
+        """
         if self.cost is None or self.cost == "seconds":
-            column = history.seconds
+            inside = history.snapshot.in_job(history.done)
+            column = np.where(inside | ~inside.any(), history.seconds, np.nan)
         else:
             column = history.snapshot.values(self.cost)[history.done]
         return np.where(column > 0.0, column, np.nan)
@@ -150,13 +154,11 @@ class GPSampler(Sampler):
     def _price(self, history: History, number: int) -> Price | None:
         if self.cost is None:
             return None
-        column = self._costs(history)
-        known = np.isfinite(column)
-        if not known.any():
+        logs = np.log(self._costs(history))
+        if np.isfinite(logs).sum() < 2:
             return None
-        logs = np.log(np.where(known, column, np.median(column[known])))
         if self.aim == "front":
-            low, high = float(logs.min()), float(logs.max())
+            low, high = float(np.nanmin(logs)), float(np.nanmax(logs))
             reach = high + _BEYOND * (high - low)
             return Price(logs, within=low + (reach - low) * ((number * _GOLDEN) % 1.0))
         budget = history.snapshot.definition.budget.trials
